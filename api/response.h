@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * What a handler answers: LXD's envelopes (sync, async, error), or raw bytes. The front sends it when the handler has
+ * returned, or, if the handler deferred it, when the handler's own event calls response_complete().
+ */
+#pragma once
+
+#include "util/error.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#define RESPONSE_HEADERS_MAX 8
+
+struct response_header {
+	const char *name; /* static */
+	char *value;      /* owned */
+};
+
+struct response {
+	unsigned int status;
+	char *body; /* owned, malloc'ed; the front takes it (and sets NULL) */
+	size_t length;
+	struct response_header headers[RESPONSE_HEADERS_MAX];
+	size_t header_count;
+
+	bool deferred;                                /* the handler will call response_complete() later */
+	void (*complete)(struct response *response);  /* the front's: send it now */
+	void (*cancelled)(struct response *response); /* the handler's: the client has left; forget this response */
+	void *context;                                /* the handler's */
+};
+
+/* 200 {"type":"sync",...}. `metadata` is consumed; NULL gives {}. */
+int response_sync(struct response *response, json_t *metadata);
+
+/* As above with LXD's Etag header, `etag` unquoted hex. */
+int response_sync_etag(struct response *response, json_t *metadata, const char *etag);
+
+/* 202 {"type":"async",...} with Location. `operation` (its JSON) is consumed; its "id" gives the path. */
+int response_async(struct response *response, json_t *operation);
+
+/* {"type":"error",...}: the edge where -errno becomes an HTTP status. */
+void response_error(struct response *response, const struct error *error);
+
+/* The same with a status of one's own. */
+void response_error_status(struct response *response, unsigned int status, const char *text);
+
+/* Raw bytes; `body` is malloc'ed and consumed. `content_type` is static. */
+int response_bytes(struct response *response, const char *content_type, char *body, size_t length);
+
+/* Adds a header; the value is formatted. -ENOSPC beyond RESPONSE_HEADERS_MAX. */
+int response_header(struct response *response, const char *name, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* To be called once for a deferred response, after it has been filled in, from the loop and not from the handler. */
+void response_complete(struct response *response);
+
+/* Frees what is still owned. */
+void response_finish(struct response *response);

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The config keys of an instance: one table says which exist, for which type, and what they may hold. Unknown keys are
+ * refused by name (LXD's words: Unknown configuration key: bogus.key).
+ */
+#pragma once
+
+#include "instances/store.h"
+#include "util/error.h"
+
+#include <jansson.h>
+
+/*
+ * Checks a whole config, {string: string}. -EINVAL naming the key: `Unknown configuration key: x`, or what is wrong
+ * with its value (process.command: unfinished quote ...; process.restart: one of no, on-failure, always;
+ * process.directory: an absolute path; process.user: name or number, known to this machine; console.buffer.size: a size
+ * such as 1MiB, a power of two from 64KiB to 64MiB; environment.NAME: a name without '='; boot.autostart: true or
+ * false). user.* and volatile.* hold anything.
+ */
+int config_check(enum instance_type type, const json_t *config, struct error *error);
+
+/* Checks devices, {string: {string: string}}: today any device with a known `type` (disk, nic, none) is stored.
+ * -EINVAL. */
+int config_check_devices(enum instance_type type, const json_t *devices, struct error *error);
+
+/* The value of a key, or `otherwise` where it is absent or empty. */
+const char *config_get(const json_t *config, const char *key, const char *otherwise);
+
+/* LXD's truth: true, 1, yes, on (any case). */
+bool config_true(const json_t *config, const char *key);
+
+/* "64KiB", "1MiB", "1MB", "4096": bytes. -EINVAL. */
+int config_parse_size(const char *text, uint64_t *bytes);

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * What is known of instances on disk: an SQLite database (the only user of sqlite3 is store.c). WAL,
+ * synchronous=NORMAL, foreign keys on, user_version is the schema's version, an older one is migrated in one
+ * transaction, a newer one refused. Calls block for a local write.
+ */
+#pragma once
+
+#include "util/error.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum instance_type {
+	INSTANCE_CONTAINER = 0,
+	INSTANCE_VIRTUAL_MACHINE = 1,
+};
+
+/* One instance as it is stored. Who fills one in owns it; store_row_finish() releases it. */
+struct store_row {
+	char *name;
+	enum instance_type type;
+	char *description;
+	bool ephemeral;
+	json_t *config;                   /* {string: string} */
+	json_t *devices;                  /* {string: {string: string}} */
+	json_t *profiles;                 /* [string] */
+	int64_t created_at, last_used_at; /* nanoseconds since 1970; 0 = never */
+};
+
+void store_row_finish(struct store_row *row);
+
+struct store;
+
+/* Opens or makes the database at `path`, mode 0600. Errors in words for the operator. */
+int store_open(struct store **store, const char *path, struct error *error);
+void store_close(struct store *store);
+
+/* Calls `each` with every row by name; the row is borrowed. Stops at and returns the first non-zero value. */
+int store_each(struct store *store, int (*each)(const struct store_row *row, void *user), void *user,
+	       struct error *error);
+
+/* -EEXIST where the name is taken. -ENOSPC, -EIO from the disk. Nothing is changed by a call that fails. */
+int store_insert(struct store *store, const struct store_row *row, struct error *error);
+
+/* Writes everything but the name. -ENOENT. */
+int store_update(struct store *store, const struct store_row *row, struct error *error);
+
+int store_rename(struct store *store, const char *from, const char *to, struct error *error);
+int store_delete(struct store *store, const char *name, struct error *error);

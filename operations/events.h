@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The hub behind GET /1.0/events: what is published goes to every listener whose types match, as one text message each.
+ * A listener that does not read is bounded (EVENTS_QUEUE_MAX bytes are kept for it) and then ended; nobody else
+ * notices.
+ */
+#pragma once
+
+#include "bridge/websocket.h"
+#include "util/identity.h"
+#include "util/list.h"
+
+#include <jansson.h>
+#include <uv.h>
+
+#define EVENTS_QUEUE_MAX (256 * 1024) /* bytes kept for one listener */
+#define EVENTS_LISTENERS_MAX 1024
+#define EVENTS_PING_SECONDS 10
+
+enum event_type {
+	EVENT_LOGGING = 1,
+	EVENT_OPERATION = 2,
+	EVENT_LIFECYCLE = 4,
+};
+#define EVENT_ALL (EVENT_LOGGING | EVENT_OPERATION | EVENT_LIFECYCLE)
+
+struct events {
+	struct websockets *websockets; /* borrowed */
+	struct list listeners;         // listener::link
+	unsigned int count;
+	uv_timer_t ping;
+};
+
+int events_init(struct events *events, uv_loop_t *loop, struct websockets *websockets);
+
+/* Ends all listeners. Call before websockets_destroy(); the timer is gone after one more turn of the loop. */
+void events_finish(struct events *events);
+
+/*
+ * Parses LXD's `type=` list ("operation,lifecycle"; NULL or "" = all) into a set of enum event_type. -EINVAL with LXD's
+ * words in `error`: "x" isn't a supported event type.
+ */
+struct error;
+int events_parse_types(const char *list, unsigned int *types, struct error *error);
+
+/*
+ * Serves a listener on `fd`, which holds an unread WebSocket request and is consumed whatever the result. Pings it at
+ * once and every EVENTS_PING_SECONDS, as LXD does.
+ */
+int events_connect(struct events *events, int fd, unsigned int types, const struct identity *viewer);
+
+/*
+ * Publishes. `metadata` is borrowed; listeners who are `requestor` get `private_metadata` instead where it is not NULL
+ * (an operation with its secrets). Never blocks, never fails: what has no memory is logged and dropped with its
+ * listener.
+ */
+void events_publish(struct events *events, enum event_type type, json_t *metadata, json_t *private_metadata,
+		    const struct identity *requestor);
+
+/*
+ * Publishes LXD's lifecycle event `action` ("instance-started") of an instance. `requestor` (NULL: nobody asked, as for
+ * a guest that powered off) and `context` (borrowed object, may be NULL) are added as LXD writes them.
+ */
+void events_lifecycle(struct events *events, const char *action, const char *instance, const struct identity *requestor,
+		      json_t *context);

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The daemon's handle on one instance's console: the keeper process, the ring it fills, and the instance's end of
+ * input.
+ *
+ * Output: the keeper drains the PTY into the ring and rings an eventfd; `output` tells that the head has moved, and
+ * every reader is a `struct cursor` that reads at its own pace. Input does not pass through the keeper: the daemon
+ * holds a second descriptor of the PTY master (which also keeps the terminal alive if the keeper dies) and writes to it
+ * directly.
+ *
+ * Flow control (design promise 3): as long as a cursor that holds makes progress, the keeper is granted no more than
+ * the ring's capacity ahead of it, so that nothing it has not read is overwritten. A cursor without progress for one
+ * second is let go: `holding` becomes false, and when it reads again ring_read() tells it what it lost. Grants are
+ * messages to the keeper, sent when the slowest holder has moved by a quarter of the ring, and each half second while
+ * the keeper is held. A keeper that is held and hears nothing for two seconds goes on by itself.
+ */
+#pragma once
+
+#include "pty/ring.h"
+#include "util/error.h"
+#include "util/list.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <uv.h>
+
+enum console_restart {
+	CONSOLE_RESTART_NO,
+	CONSOLE_RESTART_ON_FAILURE,
+	CONSOLE_RESTART_ALWAYS,
+};
+
+/* What a keeper is to run: a program on a PTY. Borrowed by console_start(). */
+struct console_program {
+	char *const *argv;        /* NULL-terminated; argv[0] is looked up in the PATH of `environment` */
+	char *const *environment; /* NULL-terminated "NAME=value" */
+	const char *directory;    /* absolute */
+	uid_t uid;                /* uid, gid and supplementary groups of `user` are set where the daemon is root */
+	gid_t gid;
+	const char *user; /* for initgroups(3); NULL: keep the daemon's identity */
+	enum console_restart restart;
+	uint16_t width, height; /* 0: 80x24 */
+};
+
+/* How a program ended. */
+struct console_exit {
+	bool known;    /* false: its status was lost with a keeper */
+	int status;    /* as waitpid(2) gives it */
+	uint64_t head; /* everything the program wrote lies before this offset, and is in the ring */
+};
+
+struct console;
+
+/* What the console tells its owner, from the loop. The owner may call any function here except console_destroy(). */
+struct console_handler {
+	void (*output)(struct console *console, void *user); /* the head has moved; several moves may come as one */
+	void (*writable)(struct console *console,
+			 void *user); /* once after console_write() gave -EAGAIN or less than all */
+	void (*started)(struct console *console, void *user, pid_t pid); /* each boot: start, restart, policy */
+	void (*failed)(struct console *console, void *user,
+		       const struct error *error); /* the start failed; not running */
+	/*
+	 * The program has ended and all its output is in the ring. `again`: the keeper will start it again by itself
+	 * (restart policy or console_restart()), `started` or `failed` follows. Otherwise the console is idle and its
+	 * keeper ends.
+	 */
+	void (*exited)(struct console *console, void *user, const struct console_exit *exit, bool again);
+};
+
+/* Where consoles live and what they are started with; one per daemon, outlives its consoles. */
+struct consoles;
+
+/*
+ * `directory` holds consoles/NAME/ring and run/NAME/ (created as needed, 0700); `keeper` is the path of
+ * consoled-keeper. Makes the process a subreaper (PR_SET_CHILD_SUBREAPER) so that the status of programs survives their
+ * keeper, and watches SIGCHLD on `loop`. -errno.
+ */
+int consoles_create(struct consoles **consoles, uv_loop_t *loop, const char *directory, const char *keeper);
+
+/* After every console has been destroyed. Closes its handles; they are gone after one more turn of the loop. */
+void consoles_destroy(struct consoles *consoles);
+
+/*
+ * Makes the handle for instance `name`, and the ring file if there is none (`capacity`, see ring.h). If a keeper from
+ * an earlier daemon runs, it is connected to, and console_running() tells whether its program runs. `handler` calls
+ * begin with the loop's next turn. Blocking for microseconds (a connect to a local socket, with a bound of 1 s on the
+ * answer).
+ */
+int console_create(struct console **console, struct consoles *consoles, const char *name, uint64_t capacity,
+		   const struct console_handler *handler, void *user, struct error *error);
+
+/* Lets go of the keeper (which goes on) and frees the handle. Cursors must have been finished. NULL is allowed. */
+void console_destroy(struct console *console);
+
+/* Removes what the console of `name` has on disk. Not while its keeper runs. */
+int console_remove(struct consoles *consoles, const char *name);
+
+/* Moves it to another name. Not while its keeper runs. */
+int console_rename(struct consoles *consoles, const char *from, const char *to);
+
+bool console_running(const struct console *console);
+pid_t console_pid(const struct console *console);        /* of the program; 0 = none */
+pid_t console_keeper_pid(const struct console *console); /* 0 = none */
+const struct ring *console_ring(const struct console *console);
+
+/*
+ * Starts a keeper and in it the program. 0: `started` or `failed` follows. -EALREADY if it runs or is starting; other
+ * errors (fork, ring, descriptors) are told in `error`.
+ */
+int console_start(struct console *console, const struct console_program *program, struct error *error);
+
+/*
+ * Asks the program to end: SIGHUP and SIGTERM to its session's processes, as a terminal that goes away, then SIGKILL
+ * after `timeout_ms` (0: SIGKILL at once; negative: never). No restart policy applies. `exited` follows. -ESRCH if not
+ * running.
+ */
+int console_stop(struct console *console, int timeout_ms);
+
+/* Stops as above, then starts the same program again on the same console: `exited` (again), then `started`. */
+int console_restart(struct console *console, int timeout_ms);
+
+/* SIGSTOP / SIGCONT to all of the program's session. */
+int console_freeze(struct console *console, bool frozen);
+
+/* Sets the window size (TIOCSWINSZ: the kernel sends SIGWINCH). */
+int console_resize(struct console *console, uint16_t width, uint16_t height);
+
+/*
+ * Writes input, without blocking. Returns the bytes taken, or -EAGAIN: the instance does not read; wait for `writable`.
+ * -EIO: nothing runs.
+ */
+ssize_t console_write(struct console *console, const void *data, size_t length);
+
+/* Empties the log (promise 2: only this does). Works running and stopped. */
+int console_clear(struct console *console);
+
+/* --- cursors: readers that the instance may be held back for --- */
+
+struct cursor {
+	struct list link;  // console::cursors
+	uint64_t offset;   /* next byte to read */
+	bool holding;      /* the keeper waits for us */
+	uint64_t progress; /* anything that changes when the reader's own peer takes bytes; set by the owner */
+	uint64_t progress_seen;
+};
+
+/* Places a cursor at `offset` (ring_head() for "from now on"). It holds from the start. */
+void cursor_init(struct cursor *cursor, struct console *console, uint64_t offset);
+
+void cursor_finish(struct cursor *cursor, struct console *console);
+
+/* ring_read() from the cursor; a cursor that has caught up holds again. */
+size_t cursor_read(struct cursor *cursor, struct console *console, void *data, size_t size, uint64_t *lost);
