@@ -7,7 +7,7 @@
  * and has been found fit for an upgrade. Then `open` once, `message` and `writable` any number of times, `closed`
  * exactly once, whatever happened (also when `open` never came). After `closed` the websocket is gone. Callbacks may
  * call any function here on their own websocket, websocket_close() included: it only asks, `closed` comes later, from
- * the loop.
+ * the loop. No callback comes from within websockets_adopt(), and of a closing connection none but `closed`.
  *
  * Sending is by scratch: the engine lends one buffer with room for the frame header in front; a sender that finds
  * websocket_ready() fills it and sends it, at once, without a further copy or allocation.
@@ -80,7 +80,8 @@ void *websocket_scratch(struct websocket *websocket);
 
 /*
  * Sends the first `length` bytes of the scratch as one message. Only when websocket_ready(). Bytes that the kernel does
- * not take at once are kept by the engine (at most one message). -EPIPE if the connection is failing: `closed` follows.
+ * not take at once are kept by the engine (at most one message); -EAGAIN, and nothing sent, while it does. -EPIPE if
+ * the connection is closing or failing: `closed` follows.
  */
 int websocket_send_scratch(struct websocket *websocket, enum websocket_kind kind, size_t length);
 
@@ -101,7 +102,8 @@ void websocket_ping(struct websocket *websocket);
 
 /*
  * Ends the connection after what was sent: a Close frame with `code` and `reason` (code 0: an empty payload, which
- * LXD's web client takes as the one clean end; reason NULL: none), then the socket once the peer has answered or after
- * a short while. A second call does nothing.
+ * LXD's web client takes as the one clean end; reason NULL: none, longer than 123 bytes: cut), then the socket once the
+ * peer has answered or after a second. Where the engine still keeps bytes of a message, they have five seconds to leave
+ * before that. Before `open` there is nothing to say: the socket is closed. A second call does nothing.
  */
 void websocket_close(struct websocket *websocket, unsigned int code, const char *reason);
