@@ -17,6 +17,7 @@
 #pragma once
 
 #include "pty/ring.h"
+#include "pty/targets/program.h" /* struct console_program */
 #include "util/error.h"
 #include "util/list.h"
 
@@ -24,24 +25,6 @@
 #include <stdint.h>
 #include <sys/types.h>
 #include <uv.h>
-
-enum console_restart {
-	CONSOLE_RESTART_NO,
-	CONSOLE_RESTART_ON_FAILURE,
-	CONSOLE_RESTART_ALWAYS,
-};
-
-/* What a keeper is to run: a program on a PTY. Borrowed by console_start(). */
-struct console_program {
-	char *const *argv;        /* NULL-terminated; argv[0] is looked up in the PATH of `environment` */
-	char *const *environment; /* NULL-terminated "NAME=value" */
-	const char *directory;    /* absolute */
-	uid_t uid;                /* uid, gid and supplementary groups of `user` are set where the daemon is root */
-	gid_t gid;
-	const char *user; /* for initgroups(3); NULL: keep the daemon's identity */
-	enum console_restart restart;
-	uint16_t width, height; /* 0: 80x24 */
-};
 
 /* How a program ended. */
 struct console_exit {
@@ -138,11 +121,15 @@ int console_clear(struct console *console);
 /* --- cursors: readers that the instance may be held back for --- */
 
 struct cursor {
-	struct list link;  // console::cursors
-	uint64_t offset;   /* next byte to read */
-	bool holding;      /* the keeper waits for us */
-	uint64_t progress; /* anything that changes when the reader's own peer takes bytes; set by the owner */
-	uint64_t progress_seen;
+	struct list link; // console::cursors
+	uint64_t offset;  /* next byte to read */
+	bool holding;     /* the keeper waits for us */
+	/*
+	 * The owner's, may be NULL: a number that changes when the reader's own peer takes bytes. Asked once a second,
+	 * and only while the keeper is held back.
+	 */
+	uint64_t (*taken)(struct cursor *cursor);
+	uint64_t seen;
 };
 
 /* Places a cursor at `offset` (ring_head() for "from now on"). It holds from the start. */

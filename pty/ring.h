@@ -69,11 +69,12 @@ void ring_append(struct ring *ring, const void *data, size_t length);
 /*
  * Reads what is waiting in `fd` (a PTY master, FIFO or tty that poll(2) has reported readable), at most `max` bytes,
  * straight into the ring, safely against SIGKILL at any moment. Returns the bytes read; 0 at end of file; -EAGAIN if
- * nothing was waiting; -EIO from a PTY master whose slave side is closed.
+ * nothing was waiting, `max` is 0 or a signal came first; -EIO from a PTY master whose slave side is closed.
  */
 ssize_t ring_append_from(struct ring *ring, int fd, size_t max);
 
-/* Empties the log for readers: nothing before the present head is shown any more. */
+/* Empties the log: it begins at the present head from now on. Takes nothing from a cursor that has not got there yet.
+ */
 void ring_clear(struct ring *ring);
 
 /* Notes that a new boot begins at the present head. */
@@ -84,11 +85,11 @@ void ring_begin_boot(struct ring *ring);
 /* The offset behind the last byte written. */
 uint64_t ring_head(const struct ring *ring);
 
-/* The offset of the oldest byte that can be read: the later of the last clear and head - capacity. */
+/* Where the log begins: the later of the last clear and the oldest byte that is still there. */
 uint64_t ring_tail(const struct ring *ring);
 
 /*
- * Copies up to `size` bytes from `*offset` on into `data` and advances `*offset`. Bytes that are not there any more are
+ * Copies up to `size` bytes from `*offset` on into `data` and advances `*offset`. Bytes that have been overwritten are
  * skipped and counted in `*lost` (0 otherwise). Returns the bytes copied; 0: nothing newer yet.
  */
 size_t ring_read(const struct ring *ring, uint64_t *offset, void *data, size_t size, uint64_t *lost);
@@ -96,5 +97,5 @@ size_t ring_read(const struct ring *ring, uint64_t *offset, void *data, size_t s
 /* When the ring was last written to (nanoseconds since 1970, about 10 ms exact); 0 = never. */
 int64_t ring_written_at(const struct ring *ring);
 
-/* The boots that the header still knows, oldest first, at most `size`. Returns how many. */
+/* The latest boots that the header still knows (64), oldest first, at most `size`. Returns how many. */
 size_t ring_boots(const struct ring *ring, struct ring_boot *boots, size_t size);

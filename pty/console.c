@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "pty/console.h"
+#include "pty/consoles.h"
+#include "util/cleanup.h"
+#include "util/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#define HELLO_TIMEOUT 1000 /* ms; a keeper answers within microseconds */
+
+/* --- create, destroy --- */
+
+/* Waits for a keeper's first words. -EPIPE: it is ending. */
+static int hear_hello(struct console *console, int fd)
+{
+	struct pollfd poll_set = {.fd = fd, .events = POLLIN};
+	int descriptors[WIRE_DESCRIPTORS];
+	struct wire_message message;
+	cleanup_free void *tail = NULL;
+	int r;
+
+	do
+		r = poll(&poll_set, 1, HELLO_TIMEOUT);
+	while (r < 0 && errno == EINTR);
+	if (r == 0)
+		return -ETIMEDOUT;
+	r = wire_receive(fd, &message, &tail, descriptors);
+	if (r < 0)
+		return r;
+	r = -EBADMSG;
+	if (message.type == WIRE_HELLO)
+		r = console_watch_terminal(console, move_fd(&descriptors[WIRE_EVENTFD]),
+					   move_fd(&descriptors[WIRE_MASTER]));
+	if (r == 0) {
+		console->pid = message.state.pid;
+		console->pidfd = move_fd(&descriptors[WIRE_PIDFD]);
+		console->phase = console_phase(&message.state);
+		console->program = move_pointer(tail);
+		console->program_length = message.tail_length;
+	}
+	for (int i = 0; i < WIRE_DESCRIPTORS; i++)
+		close_fd(&descriptors[i]);
+	return r;
+}
+
+/* Finds the keeper that an earlier daemon has left, if any. */
+static int find_keeper(struct console *console)
+{
+	pid_t pid;
+	cleanup_close int fd = keeper_connect(console->consoles, console->name, &pid);
+	int r;
+
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fd;
+	r = hear_hello(console, fd);
+	if (r < 0)
+		return r == -EPIPE ? 0 : r;
+	return console_watch_keeper(console, move_fd(&fd), pid);
+}
+
+static int open_ring(struct console *console, uint64_t capacity)
+{
+	cleanup_close int place = consoles_open(console->consoles, "consoles", console->name, true);
+	cleanup_close int fd = -1;
+	int r;
+
+	if (place < 0)
+		return place;
+	fd = openat(place, "ring", O_RDONLY | O_CLOEXEC);
+	r = fd < 0 ? -errno : ring_open(&console->ring, fd, false);
+	if (r != -ENOENT && (r != -EBADMSG || console->socket))
+		return r;
+	if (r == -EBADMSG)
+		log_warn("%s: its log is broken or of another version; a new one begins", console->name);
+	close_fd(&fd);
+	r = ring_create(place, "ring", capacity);
+	if (r < 0)
+		return r;
+	fd = openat(place, "ring", O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : ring_open(&console->ring, fd, false);
+}
+
+static void free_console(uv_handle_t *timer)
+{
+	struct console *console = timer->data;
+
+	free(console->name);
+	free(console);
+}
+
+void console_destroy(struct console *console)
+{
+	if (!console)
+		return;
+	console_become_idle(console);
+	ring_close(&console->ring);
+	list_remove(&console->link);
+	uv_close((uv_handle_t *)&console->timer, free_console);
+}
+
+int console_create(struct console **result, struct consoles *consoles, const char *name, uint64_t capacity,
+		   const struct console_handler *handler, void *user, struct error *error)
+{
+	struct console *console = calloc(1, sizeof(*console));
+	int r;
+
+	if (!console)
+		return error_set(error, -ENOMEM, "console of \"%s\": %s", name, strerror(ENOMEM));
+	console->consoles = consoles;
+	console->handler = handler;
+	console->user = user;
+	console->pidfd = -1;
+	console->granted = UINT64_MAX;
+	list_init(&console->cursors);
+	list_append(&consoles->list, &console->link);
+	uv_timer_init(consoles->loop, &console->timer);
+	console->timer.data = console;
+	console->name = strdup(name);
+	r = console->name ? find_keeper(console) : -ENOMEM;
+	if (r == 0)
+		r = open_ring(console, capacity);
+	if (r < 0) {
+		console_destroy(console);
+		return error_set(error, r, "console of \"%s\": %s", name, strerror(-r));
+	}
+	console->told = ring_head(&console->ring);
+	*result = console;
+	return 0;
+}
+
+/* --- what the owner asks --- */
+
+bool console_running(const struct console *console)
+{
+	return console->phase == KEEPER_STARTING || console->phase == KEEPER_RUNNING;
+}
+
+pid_t console_pid(const struct console *console)
+{
+	return console->phase == KEEPER_RUNNING ? console->pid : 0;
+}
+
+pid_t console_keeper_pid(const struct console *console)
+{
+	return console->keeper_pid;
+}
+
+const struct ring *console_ring(const struct console *console)
+{
+	return &console->ring;
+}
+
+static int open_terminal(struct console *console, const struct console_program *program, struct error *error)
+{
+	cleanup_close int master = program_open_terminal(program->width, program->height);
+	cleanup_close int bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	int r;
+
+	if (master < 0)
+		return error_set(error, master, "terminal: %s", strerror(-master));
+	if (bell < 0)
+		return error_set(error, -errno, "eventfd: %s", strerror(errno));
+	r = console_watch_terminal(console, move_fd(&bell), move_fd(&master));
+	return r < 0 ? error_set(error, r, "terminal: %s", strerror(-r)) : 0;
+}
+
+int console_start(struct console *console, const struct console_program *program, struct error *error)
+{
+	int r;
+
+	if (console->phase != KEEPER_IDLE)
+		return error_set(error, -EALREADY, "The instance is already running");
+	r = wire_pack_program(program, &console->program, &console->program_length);
+	if (r < 0)
+		return error_set(error, r, "program: %s", strerror(-r));
+	r = open_terminal(console, program, error);
+	if (r == 0) {
+		console->phase = KEEPER_STARTING;
+		r = console_start_keeper(console, error);
+	}
+	if (r < 0) {
+		console_become_idle(console);
+		return r;
+	}
+	flow_begin(console);
+	return 0;
+}
+
+static int stop(struct console *console, int timeout_ms, bool again)
+{
+	if (console->phase == KEEPER_IDLE)
+		return -ESRCH;
+	console->stopping = !(again && console->phase == KEEPER_RESTING); /* that only shortens its rest */
+	console->again = again;
+	console->stop_timeout = timeout_ms;
+	return console_tell_stop(console);
+}
+
+int console_stop(struct console *console, int timeout_ms)
+{
+	return stop(console, timeout_ms, false);
+}
+
+int console_restart(struct console *console, int timeout_ms)
+{
+	return stop(console, timeout_ms, true);
+}
+
+int console_freeze(struct console *console, bool frozen)
+{
+	struct wire_message message = {.type = WIRE_FREEZE, .frozen = frozen};
+
+	return console->phase == KEEPER_RUNNING ? console_tell(console, &message) : -ESRCH;
+}
+
+int console_resize(struct console *console, uint16_t width, uint16_t height)
+{
+	struct winsize size = {.ws_col = width, .ws_row = height};
+
+	if (!console->master)
+		return -EIO;
+	return ioctl(watch_fd(console->master), TIOCSWINSZ, &size) < 0 ? -errno : 0;
+}
+
+ssize_t console_write(struct console *console, const void *data, size_t length)
+{
+	ssize_t written = -1;
+
+	if (console->phase == KEEPER_IDLE)
+		return -EIO;
+	errno = EAGAIN; /* between two boots: the next one, or the end, is told */
+	if (console->phase == KEEPER_RUNNING)
+		written = write(watch_fd(console->master), data, length);
+	if (written < 0 && errno != EAGAIN && errno != EIO && errno != EINTR)
+		return -errno;
+	if (written < (ssize_t)length) {
+		console->input_blocked = true;
+		if (console->phase == KEEPER_RUNNING)
+			watch_set(console->master, UV_WRITABLE);
+	}
+	return written < 0 ? -EAGAIN : written; /* EIO: the program has ended, but its keeper has not said so yet */
+}
+
+int console_clear(struct console *console)
+{
+	cleanup_close int place = consoles_open(console->consoles, "consoles", console->name, false);
+	cleanup_close int fd = place < 0 ? -1 : openat(place, "ring", O_RDWR | O_CLOEXEC);
+	struct ring ring;
+	int r, tries = 0;
+
+	if (fd < 0)
+		return place < 0 ? place : -errno;
+	/*
+	 * A clear stores one number that the keeper never does, so it need not be asked. But while it writes, a ring
+	 * may look wrong to who opens it for writing, if enough is written between two looks.
+	 */
+	do
+		r = ring_open(&ring, fd, true);
+	while (r == -EBADMSG && console->socket && ++tries < 5);
+	if (r < 0)
+		return r;
+	ring_clear(&ring);
+	ring_close(&ring);
+	return 0;
+}

@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: Apache-2.0
+/* A console and its keeper: what it tells, what it is told, and what is done when it dies. */
+#include "pty/consoles.h"
+#include "util/cleanup.h"
+#include "util/log.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/pidfd.h>
+#include <unistd.h>
+
+/* So many keepers in so short a time: then it is not chance, and the program is given up. */
+#define DEATHS_MAX 5
+#define DEATHS_PERIOD 10000 /* ms */
+#define REVIVE_AGAIN 500    /* ms */
+
+/* --- what comes from the keeper --- */
+
+static void tell_output(struct console *console)
+{
+	uint64_t head = ring_head(&console->ring);
+
+	if (head == console->told)
+		return;
+	console->told = head;
+	console->handler->output(console, console->user);
+}
+
+static void on_bell(void *user, int events)
+{
+	struct console *console = user;
+	eventfd_t count;
+
+	if (events == 0 || eventfd_read(watch_fd(console->bell), &count) < 0)
+		return;
+	flow_update(console);
+	tell_output(console);
+}
+
+/* The instance reads again; or its terminal is hung up, which epoll would report for ever. */
+static void on_master(void *user, int events)
+{
+	struct console *console = user;
+
+	watch_set(console->master, 0);
+	if (events == 0 || !console->input_blocked)
+		return;
+	console->input_blocked = false;
+	console->handler->writable(console, console->user);
+}
+
+static void lose_socket(struct console *console)
+{
+	watch_destroy(move_pointer(console->socket));
+	console->granted = UINT64_MAX;
+	console->keeper_pid = 0;
+	uv_timer_stop(&console->timer);
+}
+
+void console_become_idle(struct console *console)
+{
+	lose_socket(console);
+	watch_destroy(move_pointer(console->bell));
+	watch_destroy(move_pointer(console->master));
+	close_fd(&console->pidfd);
+	free(move_pointer(console->program));
+	console->phase = KEEPER_IDLE;
+	console->pid = 0;
+	console->input_blocked = console->stopping = console->adopted = console->reaped = false;
+}
+
+/* The keeper has no more to do. Its socket is ours to remove: by the time it ends there may be a new keeper. */
+static void dismiss_keeper(struct console *console)
+{
+	struct wire_message bye = {.type = WIRE_BYE};
+
+	keeper_forget(console->consoles, console->name);
+	console_tell(console, &bye);
+	console_become_idle(console);
+}
+
+static void tell_exit(struct console *console, const struct wire_exit *exit, bool again)
+{
+	struct console_exit told = {.known = exit->known != 0, .status = exit->status, .head = exit->head};
+
+	tell_output(console);
+	console->handler->exited(console, console->user, &told, again);
+}
+
+static void tell_failure(struct console *console, int code, const void *text, size_t length)
+{
+	struct error error = {0};
+
+	error_set(&error, code, "%.*s", (int)length, text ? (const char *)text : "");
+	console->handler->failed(console, console->user, &error);
+}
+
+enum keeper_phase console_phase(const struct wire_state *state)
+{
+	switch (state->phase) {
+	case KEEPER_DRAINING:
+		return KEEPER_RUNNING;
+	case KEEPER_FAILED:
+		return KEEPER_EXITED;
+	default:
+		return (enum keeper_phase)state->phase;
+	}
+}
+
+/* Takes over what the keeper says; the owner hears of it afterwards. */
+static void note_state(struct console *console, const struct wire_state *state, int *pidfd)
+{
+	if (console->pid > 0 && state->pid != console->pid)
+		console->adopted = console->reaped = console->stopping = false;
+	console->pid = state->pid;
+	console->phase = console_phase(state);
+	close_fd(&console->pidfd);
+	console->pidfd = move_fd(pidfd);
+	if (console->input_blocked && console->phase == KEEPER_RUNNING)
+		watch_set(console->master, UV_WRITABLE);
+	if (state->phase == KEEPER_EXITED || state->phase == KEEPER_FAILED)
+		dismiss_keeper(console);
+}
+
+/*
+ * A state is no event: after a keeper's or a daemon's death, or when the keeper could not say one, the events are told
+ * by the difference. The owner may start the console again from within the last of the calls.
+ */
+static void take_state(struct console *console, const struct wire_state *state, const void *text, size_t length,
+		       int *pidfd)
+{
+	bool ran = console->phase == KEEPER_RUNNING;
+	pid_t pid = console->pid;
+	bool replaced = ran && state->pid != pid;
+
+	note_state(console, state, pidfd);
+	if (replaced || state->phase == KEEPER_EXITED)
+		tell_exit(console, &state->exit, state->phase != KEEPER_EXITED);
+	if (state->phase == KEEPER_RUNNING && (!ran || replaced))
+		console->handler->started(console, console->user, state->pid);
+	if (state->phase == KEEPER_FAILED)
+		tell_failure(console, state->error, text, length);
+}
+
+/* --- keepers that die --- */
+
+static void give_up(struct console *console)
+{
+	struct wire_exit exit = {
+		.head = ring_head(&console->ring), .known = console->reaped, .status = console->status};
+	static const char reason[] = "keeper: it ends before it has started anything";
+	bool started = console->phase != KEEPER_STARTING;
+
+	if (console->pid > 0) {
+		log_error("%s: keepers die one after the other; its program is killed", console->name);
+		program_signal_session(console->pid, (int[]){SIGKILL, 0});
+		pidfd_send_signal(console->pidfd, SIGKILL, NULL, 0);
+	}
+	console_become_idle(console);
+	if (started)
+		tell_exit(console, &exit, false);
+	else
+		tell_failure(console, -EIO, reason, strlen(reason));
+}
+
+static bool dies_too_often(struct console *console)
+{
+	uint64_t now = uv_now(console->consoles->loop);
+
+	if (console->deaths == 0 || now - console->first_death > DEATHS_PERIOD) {
+		console->deaths = 0;
+		console->first_death = now;
+	}
+	return ++console->deaths >= DEATHS_MAX;
+}
+
+static void on_revive(uv_timer_t *timer)
+{
+	console_revive(timer->data);
+}
+
+static void on_death(struct console *console)
+{
+	lose_socket(console);
+	console->adopted = console->pid > 0;
+	if (console->phase == KEEPER_EXITED || dies_too_often(console))
+		give_up(console);
+	else
+		console_revive(console);
+}
+
+static void on_socket(void *user, int events)
+{
+	struct console *console = user;
+	int descriptors[WIRE_DESCRIPTORS];
+	struct wire_message message;
+	cleanup_free void *tail = NULL;
+	int r;
+
+	r = wire_receive(watch_fd(console->socket), &message, &tail, descriptors);
+	if (r == 0 && message.type == WIRE_STATE)
+		take_state(console, &message.state, tail, message.tail_length, &descriptors[WIRE_PIDFD]);
+	else if (r == 0 || r == -EBADMSG)
+		log_warn("%s: its keeper says what we do not understand", console->name);
+	else if (r != -EAGAIN && r != -ENOMEM)
+		on_death(console);
+	for (int i = 0; i < WIRE_DESCRIPTORS; i++)
+		close_fd(&descriptors[i]);
+}
+
+/* --- what goes to the keeper --- */
+
+int console_tell(struct console *console, struct wire_message *message)
+{
+	return console->socket ? wire_send(watch_fd(console->socket), message, NULL, 0, NULL, 0) : -EPIPE;
+}
+
+int console_tell_stop(struct console *console)
+{
+	struct wire_message message = {.type = WIRE_STOP,
+				       .stop = {.timeout = console->stop_timeout, .again = console->again}};
+	int r = console_tell(console, &message);
+
+	return r == -EPIPE ? 0 : r; /* the next keeper hears it */
+}
+
+void console_on_status(struct console *console, int status)
+{
+	struct wire_message message = {.type = WIRE_STATUS, .exit = {.status = status, .known = true}};
+
+	console->adopted = false; /* its pid may be somebody else's from here on */
+	console->reaped = true;
+	console->status = status;
+	console_tell(console, &message);
+}
+
+/* Hands the program over: to be started, or gone on with. */
+static int tell_keep(struct console *console)
+{
+	struct wire_message message = {.type = WIRE_KEEP, .state = {.phase = console->phase, .pid = console->pid}};
+	int descriptors[] = {
+		[WIRE_EVENTFD] = watch_fd(console->bell),
+		[WIRE_MASTER] = watch_fd(console->master),
+		[WIRE_PIDFD] = console->pidfd,
+	};
+
+	return wire_send(watch_fd(console->socket), &message, console->program, console->program_length, descriptors,
+			 console->pid > 0 ? 3 : 2);
+}
+
+int console_watch_keeper(struct console *console, int fd, pid_t keeper_pid)
+{
+	int r = watch_create(&console->socket, console->consoles->loop, fd, on_socket, console);
+
+	if (r < 0)
+		return r;
+	console->keeper_pid = keeper_pid;
+	watch_set(console->socket, UV_READABLE);
+	return 0;
+}
+
+int console_start_keeper(struct console *console, struct error *error)
+{
+	pid_t pid;
+	int r;
+
+	r = keeper_spawn(console->consoles, console->name, &pid, error);
+	if (r < 0)
+		return r;
+	r = console_watch_keeper(console, r, pid);
+	if (r == 0)
+		r = tell_keep(console);
+	return r < 0 ? error_set(error, r, "keeper: %s", strerror(-r)) : 0;
+}
+
+void console_revive(struct console *console)
+{
+	struct error error = {0};
+
+	uv_timer_stop(&console->timer);
+	log_warn("%s: its keeper has died; another takes over", console->name);
+	if (console_start_keeper(console, &error) < 0) {
+		log_error("%s: %s", console->name, error_text(&error));
+		lose_socket(console);
+		if (dies_too_often(console))
+			give_up(console);
+		else
+			uv_timer_start(&console->timer, on_revive, REVIVE_AGAIN, 0);
+		return;
+	}
+	if (console->reaped)
+		console_on_status(console, console->status);
+	if (console->stopping)
+		console_tell_stop(console);
+	flow_begin(console);
+}
+
+int console_watch_terminal(struct console *console, int eventfd_fd, int master)
+{
+	uv_loop_t *loop = console->consoles->loop;
+	int r = watch_create(&console->bell, loop, eventfd_fd, on_bell, console);
+
+	if (r < 0) {
+		close(master);
+		return r;
+	}
+	watch_set(console->bell, UV_READABLE);
+	return watch_create(&console->master, loop, master, on_master, console);
+}

@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * consoled-keeper NAME: keeps one program on one PTY, and appends what it writes to the instance's ring, whatever
+ * becomes of the daemon. Started by the daemon (pty/keeper_spawn.c) with the descriptors of `enum inherited`.
+ *
+ *                      KEEP                    exec worked                      the program has ended
+ *          IDLE --------------> STARTING ---------------------> RUNNING ---------------------------------> DRAINING
+ *            |                   ^  |                              ^   (drains the master into the ring)      |  |
+ *            | KEEP of a program |  | exec failed                  |                                          |  |
+ *            | that runs already |  v                              |        all it wrote is in the ring:      |  |
+ *            | (adoption)        | FAILED                          |                                          |  |
+ *            +-------------------|---------------------------------+                       to be run again    |  |
+ *                                |                                                                            |  |
+ *                                +--------------------------------- RESTING <---------------------------------+  |
+ *                                         the back-off is over       |                                           |
+ *                                                                    | STOP                    not to be         |
+ *                                                                    +---------> EXITED <------ run again -------+
+ *
+ * Each arrow is told to the daemon as a STATE (but that to DRAINING, which is told when it is over). FAILED and EXITED
+ * stay until a daemon says BYE, however long there is none; then the keeper ends. In all else it does not matter
+ * whether a daemon is there.
+ *
+ * The master is read as soon as it has something, unless the head has reached the daemon's limit: then the keeper is
+ * held, and the program blocks once the terminal is full. That ends with a new limit, with the daemon, or after
+ * HELD_MAX without any message from it.
+ *
+ * The keeper has no log; what it has to say it tells the daemon in words. It holds no bytes: what has been read is in
+ * the ring, what has not is in the terminal, so nothing is lost when it is killed at any moment (see ring.h).
+ */
+#include "pty/keeper.h"
+#include "util/cleanup.h"
+#include "util/identity.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/param.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#define HELD_MAX 2000 /* ms */
+
+/* One turn reads no more than this often; a read that brings less than READ_BUSY has probably emptied the terminal. */
+#define READS_PER_TURN 16
+#define READ_BUSY 2048
+
+/* What the daemon leaves open for us. */
+enum inherited {
+	INHERITED_DAEMON = 3,
+	INHERITED_DIRECTORY, /* run/NAME */
+	INHERITED_RING,
+	INHERITED_END,
+};
+
+int64_t keeper_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* --- the daemon --- */
+
+static void lose_daemon(struct keeper *keeper)
+{
+	close_fd(&keeper->daemon);
+	keeper->untold = false;
+	keeper->limit = UINT64_MAX;
+	if (keeper->phase == KEEPER_IDLE)
+		keeper->over = true;
+}
+
+static struct wire_message describe(const struct keeper *keeper, enum wire_type type)
+{
+	return (struct wire_message){
+		.type = type,
+		.state =
+			{
+				.phase = keeper->phase,
+				.pid = keeper->pid,
+				.error = keeper->phase == KEEPER_FAILED ? keeper->error.code : 0,
+				.exit = keeper->exit,
+			},
+	};
+}
+
+void keeper_tell(struct keeper *keeper)
+{
+	struct wire_message message = describe(keeper, WIRE_STATE);
+	const char *text = keeper->phase == KEEPER_FAILED ? error_text(&keeper->error) : "";
+	int r;
+
+	if (keeper->daemon < 0)
+		return;
+	r = wire_send(keeper->daemon, &message, text, strlen(text), &keeper->pidfd, keeper->pid > 0 ? 1 : 0);
+	keeper->untold = r == -EAGAIN;
+}
+
+static void hello(struct keeper *keeper)
+{
+	struct wire_message message = describe(keeper, WIRE_HELLO);
+	int descriptors[] = {
+		[WIRE_EVENTFD] = keeper->eventfd, [WIRE_MASTER] = keeper->master, [WIRE_PIDFD] = keeper->pidfd};
+
+	if (wire_send(keeper->daemon, &message, keeper->packed, keeper->packed_length, descriptors,
+		      keeper->pid > 0 ? 3 : 2) == 0)
+		keeper_tell(keeper);
+	else
+		lose_daemon(keeper);
+}
+
+/* A daemon connects. Not looked at while one is there: the next waits in the queue until that one is gone. */
+static void accept_daemon(struct keeper *keeper)
+{
+	cleanup_close int fd = accept4(keeper->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	struct identity peer;
+
+	if (fd < 0 || identity_of_peer(fd, &peer) < 0 || (peer.uid != geteuid() && peer.uid != 0))
+		return;
+	if (keeper->phase == KEEPER_IDLE) /* we have nothing to keep, and are about to end */
+		return;
+	keeper->daemon = move_fd(&fd);
+	keeper->heard_at = keeper_now();
+	hello(keeper);
+}
+
+/* The first message: what to keep. One that we cannot make sense of leaves us with nothing to do. */
+static void take_keep(struct keeper *keeper, const struct wire_message *message, void **tail,
+		      int descriptors[static WIRE_DESCRIPTORS])
+{
+	if (keeper->phase != KEEPER_IDLE)
+		return;
+	if (wire_unpack_program(*tail, message->tail_length, &keeper->program) < 0) {
+		keeper->over = true;
+		return;
+	}
+	keeper->packed = move_pointer(*tail);
+	keeper->packed_length = message->tail_length;
+	keeper->eventfd = move_fd(&descriptors[WIRE_EVENTFD]);
+	keeper->master = move_fd(&descriptors[WIRE_MASTER]);
+	keeper->pidfd = move_fd(&descriptors[WIRE_PIDFD]);
+	keeper_keep(keeper, &message->state);
+}
+
+static void take_status(struct keeper *keeper, const struct wire_exit *exit)
+{
+	keeper->exit.status = exit->status;
+	keeper->exit.known = true;
+}
+
+static void take_message(struct keeper *keeper, const struct wire_message *message, void **tail,
+			 int descriptors[static WIRE_DESCRIPTORS])
+{
+	keeper->heard_at = keeper_now();
+	switch ((enum wire_type)message->type) {
+	case WIRE_KEEP:
+		take_keep(keeper, message, tail, descriptors);
+		return;
+	case WIRE_GRANT:
+		keeper->limit = message->limit;
+		return;
+	case WIRE_STOP:
+		keeper_stop(keeper, message->stop.timeout, message->stop.again);
+		return;
+	case WIRE_FREEZE:
+		keeper_freeze(keeper, message->frozen);
+		return;
+	case WIRE_STATUS:
+		take_status(keeper, &message->exit);
+		return;
+	case WIRE_BYE:
+		keeper->over = keeper->phase == KEEPER_EXITED || keeper->phase == KEEPER_FAILED;
+		return;
+	default: /* nothing that a daemon says */
+		return;
+	}
+}
+
+static void hear_daemon(struct keeper *keeper)
+{
+	int descriptors[WIRE_DESCRIPTORS];
+	struct wire_message message;
+	cleanup_free void *tail = NULL;
+	int r;
+
+	r = wire_receive(keeper->daemon, &message, &tail, descriptors);
+	if (r == 0)
+		take_message(keeper, &message, &tail, descriptors);
+	else if (r != -EAGAIN && r != -EBADMSG && r != -ENOMEM)
+		lose_daemon(keeper);
+	for (int i = 0; i < WIRE_DESCRIPTORS; i++)
+		close_fd(&descriptors[i]);
+}
+
+/* --- the master --- */
+
+static bool has_program(const struct keeper *keeper)
+{
+	return keeper->phase == KEEPER_RUNNING || keeper->phase == KEEPER_DRAINING;
+}
+
+static bool held(const struct keeper *keeper)
+{
+	return has_program(keeper) && ring_head(&keeper->ring) >= keeper->limit;
+}
+
+static void ring_bell(const struct keeper *keeper)
+{
+	if (keeper->daemon >= 0) /* a later daemon looks at the ring anyway */
+		eventfd_write(keeper->eventfd, 1);
+}
+
+static void drain(struct keeper *keeper)
+{
+	ssize_t got = READ_BUSY;
+	bool any = false;
+
+	for (int i = 0; i < READS_PER_TURN && got >= READ_BUSY && !held(keeper); i++) {
+		uint64_t room = keeper->limit - ring_head(&keeper->ring);
+
+		got = ring_append_from(&keeper->ring, keeper->master, (size_t)MIN(room, SIZE_MAX));
+		any = any || got > 0;
+	}
+	if (got == -EIO || got == 0)
+		keeper->closed = true;
+	if (any)
+		ring_bell(keeper);
+}
+
+static void on_master(struct keeper *keeper, int events)
+{
+	if (events & POLLIN)
+		drain(keeper);
+	else if (events) /* POLLHUP: nobody has the slave, and nothing is left to read */
+		keeper->closed = true;
+}
+
+/* --- the loop --- */
+
+/* Where in the poll set a descriptor is; also the order in which they are looked at. */
+enum slot {
+	SLOT_DAEMON,
+	SLOT_LISTENER, /* behind the daemon: its end makes room for the next */
+	SLOT_MASTER,
+	SLOT_REPORT, /* before the exit: a program that has exited was executed first */
+	SLOT_EXIT,
+	SLOTS,
+};
+
+static void choose(const struct keeper *keeper, struct pollfd set[static SLOTS])
+{
+	bool reads = has_program(keeper) && !keeper->closed && !held(keeper);
+	bool lives = keeper->phase == KEEPER_STARTING || keeper->phase == KEEPER_RUNNING;
+
+	set[SLOT_DAEMON] = (struct pollfd){keeper->daemon, keeper->untold ? POLLIN | POLLOUT : POLLIN, 0};
+	set[SLOT_LISTENER] = (struct pollfd){keeper->daemon < 0 ? keeper->listener : -1, POLLIN, 0};
+	set[SLOT_MASTER] = (struct pollfd){reads ? keeper->master : -1, POLLIN, 0};
+	set[SLOT_REPORT] = (struct pollfd){keeper->report, POLLIN, 0};
+	set[SLOT_EXIT] = (struct pollfd){lives ? keeper->pidfd : -1, POLLIN, 0};
+}
+
+static void handle(struct keeper *keeper, const struct pollfd set[static SLOTS])
+{
+	keeper->dry = set[SLOT_MASTER].fd >= 0 && !(set[SLOT_MASTER].revents & POLLIN);
+	if (set[SLOT_DAEMON].revents & POLLOUT)
+		keeper_tell(keeper);
+	if (set[SLOT_DAEMON].revents & ~POLLOUT)
+		hear_daemon(keeper);
+	if (set[SLOT_LISTENER].revents)
+		accept_daemon(keeper);
+	if (set[SLOT_MASTER].revents)
+		on_master(keeper, set[SLOT_MASTER].revents);
+	if (set[SLOT_REPORT].revents)
+		keeper_on_report(keeper);
+	if (set[SLOT_EXIT].revents && keeper->phase == KEEPER_RUNNING)
+		keeper_on_exit(keeper);
+	if (held(keeper) && keeper_now() >= keeper->heard_at + HELD_MAX)
+		keeper->limit = UINT64_MAX;
+	keeper_on_time(keeper);
+}
+
+/* For poll(2): milliseconds until something is due, -1 = nothing is. */
+static int timeout(const struct keeper *keeper)
+{
+	int64_t due = keeper_due(keeper);
+
+	if (held(keeper))
+		due = MIN(due, keeper->heard_at + HELD_MAX);
+	if (due == TIME_NEVER)
+		return -1;
+	return (int)MIN(MAX(due - keeper_now(), 0), INT_MAX);
+}
+
+static void run(struct keeper *keeper)
+{
+	while (!keeper->over) {
+		struct pollfd set[SLOTS];
+
+		choose(keeper, set);
+		if (poll(set, SLOTS, timeout(keeper)) >= 0)
+			handle(keeper, set);
+	}
+}
+
+/* --- the beginning --- */
+
+/* Binds run/NAME/keeper; by way of the directory's descriptor, so that the path is short whatever the directory. */
+static int listen_in(int directory)
+{
+	cleanup_close int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+	if (fd < 0)
+		return -errno;
+	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/keeper", directory);
+	unlink(address.sun_path); /* of a keeper that was killed */
+	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, 4) < 0)
+		return -errno;
+	return move_fd(&fd);
+}
+
+static int open_ring(struct ring *ring)
+{
+	int r = ring_open(ring, INHERITED_RING, true);
+
+	close(INHERITED_RING);
+	if (r == 0)
+		ring_recover(ring);
+	return r;
+}
+
+/* Away from the daemon's session, files and signals. */
+static int leave_daemon(void)
+{
+	setsid(); /* the daemon has seen to it already; if somebody else starts us */
+	umask(077);
+	signal(SIGPIPE, SIG_IGN);
+	for (int fd = INHERITED_DAEMON; fd < INHERITED_END; fd++)
+		if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+			return -errno;
+	return chdir("/") < 0 ? -errno : 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct keeper keeper = {
+		.daemon = INHERITED_DAEMON,
+		.master = -1,
+		.eventfd = -1,
+		.limit = UINT64_MAX,
+		.slave = -1,
+		.report = -1,
+		.pidfd = -1,
+	};
+
+	if (argc != 2 || leave_daemon() < 0) {
+		fprintf(stderr, "consoled-keeper is started by consoled\n");
+		return EXIT_FAILURE;
+	}
+	if (open_ring(&keeper.ring) < 0)
+		return EXIT_FAILURE;
+	keeper.listener = listen_in(INHERITED_DIRECTORY);
+	if (keeper.listener < 0)
+		return EXIT_FAILURE;
+	keeper.heard_at = keeper_now();
+	run(&keeper);
+	free(keeper.program);
+	free(keeper.packed);
+	ring_close(&keeper.ring);
+	return EXIT_SUCCESS;
+}

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What keeper and daemon receive from each other: a record, and the program in it. */
+#include "pty/wire.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* A program that was accepted is one that packs to the same again. */
+static void check_program(const void *data, size_t length)
+{
+	struct console_program *program;
+	size_t packed_length;
+	void *packed;
+
+	if (wire_unpack_program(data, length, &program) < 0)
+		return;
+	if (wire_pack_program(program, &packed, &packed_length) < 0 || packed_length != length ||
+	    memcmp(packed, data, length) != 0)
+		abort();
+	free(packed);
+	free(program);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct wire_message message;
+	const void *tail;
+
+	if (wire_decode(data, size, &message, &tail) == 0)
+		check_program(tail, message.tail_length);
+	check_program(data, size);
+	return 0;
+}
