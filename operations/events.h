@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The hub behind GET /1.0/events: what is published goes to every listener whose types match, as one text message each.
- * A listener that does not read is bounded (EVENTS_QUEUE_MAX bytes are kept for it) and then ended; nobody else
+ * The hub behind GET /1.0/events: what is published goes to every subscriber whose types match, as one text message
+ * each. A subscriber that does not read is bounded (EVENTS_QUEUE_MAX bytes are kept for it) and then ended; nobody else
  * notices.
  */
 #pragma once
@@ -13,8 +13,8 @@
 #include <jansson.h>
 #include <uv.h>
 
-#define EVENTS_QUEUE_MAX (256 * 1024) /* bytes kept for one listener */
-#define EVENTS_LISTENERS_MAX 1024
+#define EVENTS_QUEUE_MAX (256 * 1024) /* bytes kept for one subscriber */
+#define EVENTS_SUBSCRIBERS_MAX 1024
 #define EVENTS_PING_SECONDS 10
 
 enum event_type {
@@ -26,14 +26,17 @@ enum event_type {
 
 struct events {
 	struct websockets *websockets; /* borrowed */
-	struct list listeners;         // listener::link
-	unsigned int count;
-	uv_timer_t ping;
+	struct list subscribers;       // subscriber::link
+	unsigned int count;            /* of subscribers */
+	uv_timer_t ping;               /* runs only while there are subscribers */
 };
 
 int events_init(struct events *events, uv_loop_t *loop, struct websockets *websockets);
 
-/* Ends all listeners. Call before websockets_destroy(); the timer is gone after one more turn of the loop. */
+/*
+ * Ends all subscribers; they do not touch `events` any more. Call before websockets_destroy(); the timer is gone after
+ * one more turn of the loop.
+ */
 void events_finish(struct events *events);
 
 /*
@@ -44,15 +47,15 @@ struct error;
 int events_parse_types(const char *list, unsigned int *types, struct error *error);
 
 /*
- * Serves a listener on `fd`, which holds an unread WebSocket request and is consumed whatever the result. Pings it at
- * once and every EVENTS_PING_SECONDS, as LXD does.
+ * Serves a subscriber on `fd`, which holds an unread WebSocket request and is consumed whatever the result. Pings it at
+ * once and every EVENTS_PING_SECONDS, as LXD does. -EAGAIN beyond EVENTS_SUBSCRIBERS_MAX. What it says is ignored.
  */
 int events_connect(struct events *events, int fd, unsigned int types, const struct identity *viewer);
 
 /*
- * Publishes. `metadata` is borrowed; listeners who are `requestor` get `private_metadata` instead where it is not NULL
- * (an operation with its secrets). Never blocks, never fails: what has no memory is logged and dropped with its
- * listener.
+ * Publishes. `metadata` is borrowed; subscribers who are `requestor` get `private_metadata` instead where it is not
+ * NULL (an operation with its secrets). Never blocks, never fails. Whoever would miss an event, for want of memory or
+ * because it does not read, is ended and logged: clients wait for an event for ever, but notice a connection that ends.
  */
 void events_publish(struct events *events, enum event_type type, json_t *metadata, json_t *private_metadata,
 		    const struct identity *requestor);

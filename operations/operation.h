@@ -62,17 +62,18 @@ struct operation_waiter {
 };
 
 struct operation {
-	struct list link; // operations::all
+	struct list link;   // operations::live, or operations::ended from the end on
+	struct list bucket; // operations::buckets
 	struct operations *registry;
 	char id[OPERATION_ID_LENGTH + 1];
 	enum operation_class class;
 	enum operation_status status;
-	const char *description; /* static: "Showing console" */
-	int64_t created_at, updated_at, ended_at;
-	char *resource;    /* the instance's name, or NULL */
-	bool is_container; /* LXD lists containers under "containers" as well */
+	const char *description;        /* static: "Showing console" */
+	int64_t created_at, updated_at; /* timestamps; the second is that of the last change of status */
+	uint64_t ended_at;              /* uv_now(), which no change of the clock moves */
+	json_t *resources;              /* {"containers": [URL], "instances": [URL]}, or NULL */
 	char *error;
-	json_t *metadata; /* object or NULL; the fds are added when it is shown */
+	json_t *metadata; /* object or NULL, owned; the fds are added when it is shown */
 	struct identity requestor;
 	struct operation_socket sockets[OPERATION_SOCKETS_MAX];
 	unsigned int socket_count;
@@ -101,27 +102,35 @@ int operation_create(struct operation **operation, struct operations *registry, 
 /* Adds a socket with a fresh secret. `name` is static. -ENOSPC beyond OPERATION_SOCKETS_MAX. */
 int operation_add_socket(struct operation *operation, const char *name, bool reusable);
 
+/* Adds an instance to those that it is about. LXD lists a container under "containers" as well. -ENOMEM. */
+int operation_add_instance(struct operation *operation, const char *name, bool is_container);
+
 /* Pending -> Running. Publishes both states. */
 void operation_start(struct operation *operation);
 
 /* Frees an operation that was never started, unseen. */
 void operation_abandon(struct operation *operation);
 
+/* Frees it in whatever state, unseen. For the registry. */
+void operation_destroy(struct operation *operation);
+
 /*
  * Ends it: `status` is final, `error` (copied, may be NULL) goes with OPERATION_FAILURE. Publishes, calls the waiters,
- * drops `owner`, and lets the registry free it in five seconds. A second call does nothing.
+ * drops `owner`, and lets the registry free it in five seconds; a full registry frees it earlier, so the caller's
+ * pointer is good until the next operation_create() or the end of the loop's turn. May be called from within the
+ * handler's own callbacks. A second call does nothing.
  */
 void operation_finish(struct operation *operation, enum operation_status status, const char *error);
 
 bool operation_final(const struct operation *operation);
 bool operation_cancellable(const struct operation *operation);
 
-/* Publishes Cancelling and calls handler->cancel(). Only if operation_cancellable(). */
+/* Publishes Cancelling and calls handler->cancel(). Does nothing unless operation_cancellable(). */
 void operation_cancel(struct operation *operation);
 
 /*
  * The socket that `secret` opens, compared in constant time, or NULL. A socket that serves once and has been used is
- * found as well: check `used`.
+ * found as well: check `used`. So are those of a final operation, whose handler has let go: check `owner`.
  */
 struct operation_socket *operation_find_socket(struct operation *operation, const char *secret);
 

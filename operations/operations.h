@@ -10,23 +10,38 @@
 
 #define OPERATIONS_MAX 4096    /* live and recently ended */
 #define OPERATION_KEEP_MS 5000 /* how long an ended one stays visible, as in LXD */
+#define OPERATIONS_BUCKETS 256 /* by the first byte of the id, which is random */
 
 struct events;
 struct operation;
 
 struct operations {
 	uv_loop_t *loop;
-	uv_timer_t expiry;
-	struct events *events; /* where changes are published; borrowed */
-	struct list all;       // operation::link, oldest first
-	unsigned int count;
+	uv_timer_t expiry;                       /* runs only while something is to expire */
+	struct events *events;                   /* where changes are published; borrowed */
+	struct list live;                        // operation::link, oldest first
+	struct list ended;                       // operation::link, first to end first
+	struct list buckets[OPERATIONS_BUCKETS]; // operation::bucket
+	unsigned int count;                      /* in both lists */
 };
 
 /* `events` is borrowed and must outlive the registry. */
 int operations_init(struct operations *operations, uv_loop_t *loop, struct events *events);
 
-/* Frees all operations (owners must have let go) and closes the timer; it is gone after one more turn of the loop. */
+/*
+ * Frees all operations (owners must have let go; who still waits is not told) and closes the timer; it is gone after
+ * one more turn of the loop.
+ */
 void operations_finish(struct operations *operations);
+
+/* For operation.c. Takes in an operation with an id. A full registry frees who ended first; -EAGAIN if all are live. */
+int operations_add(struct operations *operations, struct operation *operation);
+
+/* For operation.c. Forgets an operation that is about to be freed. */
+void operations_remove(struct operations *operations, struct operation *operation);
+
+/* For operation.c. From now on `operation` is kept for OPERATION_KEEP_MS. */
+void operations_retire(struct operations *operations, struct operation *operation);
 
 /* By id, or NULL. Any string may be asked for. */
 struct operation *operations_find(const struct operations *operations, const char *id);
