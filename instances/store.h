@@ -37,7 +37,10 @@ struct store;
 int store_open(struct store **store, const char *path, struct error *error);
 void store_close(struct store *store);
 
-/* Calls `each` with every row by name; the row is borrowed. Stops at and returns the first non-zero value. */
+/*
+ * Calls `each` with every row by name; the row is borrowed, and `each` leaves the store alone. Stops at and returns the
+ * first non-zero value. -EIO where the database is damaged.
+ */
 int store_each(struct store *store, int (*each)(const struct store_row *row, void *user), void *user,
 	       struct error *error);
 

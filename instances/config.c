@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "instances/config.h"
+#include "util/cleanup.h"
+#include "util/words.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define BUFFER_SIZE_MIN (64 * UINT64_C(1024))
+#define BUFFER_SIZE_MAX (64 * UINT64_C(1024) * 1024)
+
+static const char *const truths[] = {"true", "1", "yes", "on", NULL};
+static const char *const falsehoods[] = {"false", "0", "no", "off", NULL};
+
+static bool one_of(const char *value, const char *const *words)
+{
+	for (; *words; words++)
+		if (strcasecmp(value, *words) == 0)
+			return true;
+	return false;
+}
+
+static int check_command(const char *key, const char *value, struct error *error)
+{
+	cleanup_free char **words = NULL;
+	struct error reason = {0};
+	int r = words_split(value, &words, &reason);
+
+	if (r < 0)
+		return error_set(error, r, "%s: %s", key, error_text(&reason));
+	if (*value && (!words[0] || !*words[0]))
+		return error_set(error, -EINVAL, "%s: names no program", key);
+	return 0;
+}
+
+static int check_directory(const char *key, const char *value, struct error *error)
+{
+	if (*value && *value != '/')
+		return error_set(error, -EINVAL, "%s: an absolute path, not \"%s\"", key, value);
+	return 0;
+}
+
+static int check_user(const char *key, const char *value, struct error *error)
+{
+	const struct passwd *user;
+
+	if (!*value)
+		return 0;
+	if (value[strspn(value, "0123456789")] == '\0') {
+		uint64_t uid = strtoull(value, NULL, 10); /* what does not fit stays too large */
+
+		user = uid < UINT32_MAX ? getpwuid((uid_t)uid) : NULL;
+	} else {
+		user = getpwnam(value);
+	}
+	return user ? 0 : error_set(error, -EINVAL, "%s: no such user: %s", key, value);
+}
+
+static int check_restart(const char *key, const char *value, struct error *error)
+{
+	if (!*value || strcmp(value, "no") == 0 || strcmp(value, "on-failure") == 0 || strcmp(value, "always") == 0)
+		return 0;
+	return error_set(error, -EINVAL, "%s: one of no, on-failure, always, not \"%s\"", key, value);
+}
+
+static int check_environment(const char *key, const char *value, struct error *error)
+{
+	if (strchr(key, '='))
+		return error_set(error, -EINVAL, "%s: a variable's name cannot contain '='", key);
+	return 0;
+}
+
+static int check_bool(const char *key, const char *value, struct error *error)
+{
+	if (!*value || one_of(value, truths) || one_of(value, falsehoods))
+		return 0;
+	return error_set(error, -EINVAL, "%s: true or false, not \"%s\"", key, value);
+}
+
+static int check_buffer_size(const char *key, const char *value, struct error *error)
+{
+	uint64_t bytes;
+
+	if (!*value)
+		return 0;
+	if (config_parse_size(value, &bytes) == 0 && bytes >= BUFFER_SIZE_MIN && bytes <= BUFFER_SIZE_MAX &&
+	    (bytes & (bytes - 1)) == 0)
+		return 0;
+	return error_set(error, -EINVAL, "%s: a power of two from 64KiB to 64MiB, such as 1MiB, not \"%s\"", key,
+			 value);
+}
+
+enum {
+	CONTAINERS = 1 << INSTANCE_CONTAINER,
+	MACHINES = 1 << INSTANCE_VIRTUAL_MACHINE,
+};
+
+/* The keys there are. An empty value is the same as none, so every check lets it pass. */
+static const struct key {
+	const char *name; /* with a '.' at its end: all keys that begin so */
+	unsigned int types;
+	int (*check)(const char *key, const char *value, struct error *error); /* NULL: holds anything */
+} keys[] = {
+	{"boot.autostart", CONTAINERS | MACHINES, check_bool},
+	{"console.buffer.size", CONTAINERS | MACHINES, check_buffer_size},
+	{"environment.", CONTAINERS, check_environment},
+	{"process.command", CONTAINERS, check_command},
+	{"process.directory", CONTAINERS, check_directory},
+	{"process.restart", CONTAINERS, check_restart},
+	{"process.user", CONTAINERS, check_user},
+	{"user.", CONTAINERS | MACHINES, NULL},
+	{"volatile.", CONTAINERS | MACHINES, NULL},
+};
+
+static const struct key *find_key(const char *name)
+{
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		size_t length = strlen(keys[i].name);
+		bool is_prefix = keys[i].name[length - 1] == '.';
+
+		if (strncmp(name, keys[i].name, length) == 0 && is_prefix == (name[length] != '\0'))
+			return &keys[i];
+	}
+	return NULL;
+}
+
+static int check_key(enum instance_type type, const char *name, const json_t *value, struct error *error)
+{
+	const struct key *key = find_key(name);
+
+	if (!key)
+		return error_set(error, -EINVAL, "Unknown configuration key: %s", name);
+	if (!(key->types & (1U << type)))
+		return error_set(error, -EINVAL, "%s: not for %s", name,
+				 type == INSTANCE_CONTAINER ? "containers" : "virtual machines");
+	if (!json_is_string(value))
+		return error_set(error, -EINVAL, "%s: the value must be a string", name);
+	return key->check ? key->check(name, json_string_value(value), error) : 0;
+}
+
+int config_check(enum instance_type type, const json_t *config, struct error *error)
+{
+	const char *name;
+	json_t *value;
+	int r = 0;
+
+	if (!json_is_object(config))
+		return error_set(error, -EINVAL, "config: must be an object of strings");
+	json_object_foreach ((json_t *)config, name, value) {
+		r = check_key(type, name, value, error);
+		if (r < 0)
+			break;
+	}
+	return r;
+}
+
+static int check_device(const char *name, json_t *device, struct error *error)
+{
+	static const char *const types[] = {"disk", "nic", "none"};
+	const char *key, *type = json_string_value(json_object_get(device, "type"));
+	json_t *value;
+
+	if (!json_is_object(device))
+		return error_set(error, -EINVAL, "Device \"%s\": must be an object of strings", name);
+	json_object_foreach (device, key, value) {
+		if (!json_is_string(value))
+			return error_set(error, -EINVAL, "Device \"%s\": %s: the value must be a string", name, key);
+	}
+	for (size_t i = 0; type && i < sizeof(types) / sizeof(types[0]); i++)
+		if (strcmp(type, types[i]) == 0)
+			return 0;
+	return error_set(error, -EINVAL, "Device \"%s\": type: one of disk, nic, none, not \"%s\"", name,
+			 type ? type : "");
+}
+
+int config_check_devices(enum instance_type type, const json_t *devices, struct error *error)
+{
+	const char *name;
+	json_t *device;
+	int r = 0;
+
+	if (!json_is_object(devices))
+		return error_set(error, -EINVAL, "devices: must be an object of objects");
+	json_object_foreach ((json_t *)devices, name, device) {
+		r = check_device(name, device, error);
+		if (r < 0)
+			break;
+	}
+	return r;
+}
+
+const char *config_get(const json_t *config, const char *key, const char *otherwise)
+{
+	const char *value = json_string_value(json_object_get(config, key));
+
+	return value && *value ? value : otherwise;
+}
+
+bool config_true(const json_t *config, const char *key)
+{
+	return one_of(config_get(config, key, ""), truths);
+}
+
+int config_parse_size(const char *text, uint64_t *bytes)
+{
+	/* LXD's units (shared/units): 1000s for kB and so on, 1024s for KiB and so on. */
+	static const struct {
+		const char *suffix;
+		uint64_t bytes;
+	} units[] = {
+		{"", 1},
+		{"B", 1},
+		{" bytes", 1},
+		{"kB", UINT64_C(1000)},
+		{"MB", UINT64_C(1000000)},
+		{"GB", UINT64_C(1000000000)},
+		{"TB", UINT64_C(1000000000000)},
+		{"PB", UINT64_C(1000000000000000)},
+		{"EB", UINT64_C(1000000000000000000)},
+		{"KiB", UINT64_C(1) << 10},
+		{"MiB", UINT64_C(1) << 20},
+		{"GiB", UINT64_C(1) << 30},
+		{"TiB", UINT64_C(1) << 40},
+		{"PiB", UINT64_C(1) << 50},
+		{"EiB", UINT64_C(1) << 60},
+	};
+	uint64_t number;
+	char *suffix;
+
+	if (*text < '0' || *text > '9') /* strtoull() would take blanks and signs */
+		return -EINVAL;
+	errno = 0;
+	number = strtoull(text, &suffix, 10);
+	if (errno)
+		return -EINVAL;
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
+		if (strcmp(suffix, units[i].suffix) == 0)
+			return __builtin_mul_overflow(number, units[i].bytes, bytes) ? -EINVAL : 0;
+	return -EINVAL;
+}

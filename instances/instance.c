@@ -1,0 +1,374 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "instances/instance.h"
+
+#include "instances/config.h"
+#include "instances/session.h"
+#include "operations/events.h"
+#include "util/log.h"
+#include "util/timestamp.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct {
+	const char *noun;  /* in "Failed to create instance start operation" */
+	const char *event; /* LXD's lifecycle action when it has been done */
+} actions[] = {
+	[INSTANCE_START] = {"start", "instance-started"},       [INSTANCE_STOP] = {"stop", "instance-shutdown"},
+	[INSTANCE_RESTART] = {"restart", "instance-restarted"}, [INSTANCE_FREEZE] = {"freeze", "instance-paused"},
+	[INSTANCE_UNFREEZE] = {"unfreeze", "instance-resumed"},
+};
+
+const char *instance_status_name(enum instance_status status)
+{
+	switch (status) {
+	case INSTANCE_RUNNING:
+		return "Running";
+	case INSTANCE_STARTING:
+		return "Starting";
+	case INSTANCE_FROZEN:
+		return "Frozen";
+	case INSTANCE_STOPPED:
+		break;
+	}
+	return "Stopped";
+}
+
+const char *instance_type_name(enum instance_type type)
+{
+	return type == INSTANCE_VIRTUAL_MACHINE ? "virtual-machine" : "container";
+}
+
+bool instance_running(const struct instance *instance)
+{
+	return instance->status == INSTANCE_RUNNING || instance->status == INSTANCE_FROZEN;
+}
+
+/* --- tasks --- */
+
+static struct instance_task *find_task(struct instance *instance, enum instance_action action)
+{
+	struct instance_task *task;
+
+	list_for_each (task, &instance->tasks, link)
+		if (task->action == action)
+			return task;
+	return NULL;
+}
+
+static void publish(struct instance *instance, const char *event, const struct identity *requestor)
+{
+	events_lifecycle(instance->instances->events, event, instance->row.name, requestor, NULL);
+}
+
+static void finish_task(struct instance_task *task, const char *error)
+{
+	list_remove(&task->link);
+	task->done(task, error);
+}
+
+/* Finishes every waiting task of a kind. */
+static void finish_tasks(struct instance *instance, enum instance_action action, const char *error)
+{
+	struct instance_task *task;
+
+	while ((task = find_task(instance, action)))
+		finish_task(task, error);
+}
+
+/* --- news from the console --- */
+
+static void on_output(struct console *console, void *user)
+{
+	struct instance *instance = user;
+	struct session *session, *after;
+
+	list_for_each_safe (session, after, &instance->sessions, link)
+		session_output(session);
+}
+
+static void on_writable(struct console *console, void *user)
+{
+	struct instance *instance = user;
+	struct session *session, *after;
+
+	list_for_each_safe (session, after, &instance->sessions, link)
+		session_writable(session);
+}
+
+static void end_sessions(struct instance *instance, uint64_t end)
+{
+	struct session *session, *after;
+
+	list_for_each_safe (session, after, &instance->sessions, link)
+		session_instance_ended(session, end);
+}
+
+static void on_started(struct console *console, void *user, pid_t pid)
+{
+	struct instance *instance = user;
+	struct instance_task *task = find_task(instance, INSTANCE_START);
+	struct error error = {0};
+
+	log_info("%s: started, pid %d", instance->row.name, (int)pid);
+	instance->starter = task ? task->requestor.pid : 0;
+	instance->started_at = instance->row.last_used_at = timestamp_now();
+	if (store_update(instance->instances->store, &instance->row, &error) < 0)
+		log_warn("%s: the time of its start was not stored: %s", instance->row.name, error_text(&error));
+	if (!task)
+		task = find_task(instance, INSTANCE_RESTART);
+	instance->status = INSTANCE_RUNNING;
+	publish(instance, actions[task ? task->action : INSTANCE_RESTART].event, task ? &task->requestor : NULL);
+	finish_tasks(instance, INSTANCE_START, NULL);
+	finish_tasks(instance, INSTANCE_RESTART, NULL);
+}
+
+static void on_failed(struct console *console, void *user, const struct error *error)
+{
+	struct instance *instance = user;
+
+	log_warn("%s: not started: %s", instance->row.name, error_text(error));
+	instance->status = INSTANCE_STOPPED;
+	end_sessions(instance, ring_head(console_ring(console)));
+	finish_tasks(instance, INSTANCE_START, error_text(error));
+	finish_tasks(instance, INSTANCE_RESTART, error_text(error));
+	finish_tasks(instance, INSTANCE_STOP, NULL); /* it asked for what now is */
+}
+
+static void log_exit(const struct instance *instance, const struct console_exit *exit)
+{
+	if (!exit->known)
+		log_info("%s: ended", instance->row.name);
+	else if (WIFSIGNALED(exit->status))
+		log_info("%s: ended by signal %d", instance->row.name, WTERMSIG(exit->status));
+	else
+		log_info("%s: ended with status %d", instance->row.name, WEXITSTATUS(exit->status));
+}
+
+static void on_exited(struct console *console, void *user, const struct console_exit *exit, bool again)
+{
+	struct instance *instance = user;
+	struct instance_task *task = find_task(instance, INSTANCE_STOP);
+
+	log_exit(instance, exit);
+	if (again)
+		return; /* the same console goes on with its next boot */
+	instance->status = INSTANCE_STOPPED;
+	end_sessions(instance, exit->head);
+	publish(instance, task && task->force ? "instance-stopped" : "instance-shutdown",
+		task ? &task->requestor : NULL);
+	finish_tasks(instance, INSTANCE_STOP, NULL);
+	finish_tasks(instance, INSTANCE_RESTART, "The instance was stopped");
+	finish_tasks(instance, INSTANCE_START, "The instance has ended");
+	if (instance->row.ephemeral)
+		instances_doom(instance->instances, instance);
+}
+
+static const struct console_handler console_handler = {
+	.output = on_output,
+	.writable = on_writable,
+	.started = on_started,
+	.failed = on_failed,
+	.exited = on_exited,
+};
+
+/* --- changes --- */
+
+static int start(struct instance *instance, struct error *error)
+{
+	const struct driver *driver = driver_find(&instance->row);
+
+	if (instance_running(instance))
+		return error_set(error, -EALREADY, "The instance is already running");
+	if (!driver)
+		return error_set(error, -EINVAL, "The instance has nothing to run: set process.command");
+	return driver->start(&instance->row, instance->console, error);
+}
+
+/* Stops or restarts; the console's news finish the task. */
+static int stop(struct instance *instance, const struct instance_task *task, struct error *error)
+{
+	int timeout = task->force             ? 0
+		      : task->timeout < 0     ? -1
+		      : task->timeout > 86400 ? 86400000
+					      : task->timeout * 1000;
+	int r;
+
+	if (!instance_running(instance))
+		return error_set(error, -EALREADY, "The instance is already stopped");
+	if (task->action == INSTANCE_RESTART && instance->status == INSTANCE_FROZEN)
+		return error_set(error, -EINVAL, "Instance is not running");
+	/* LXD takes a timeout of 0 for one of its own choice; without force nobody expects a kill at once. */
+	if (timeout == 0 && !task->force)
+		timeout = -1;
+	r = task->action == INSTANCE_RESTART ? console_restart(instance->console, timeout)
+					     : console_stop(instance->console, timeout);
+	return r < 0 ? error_set(error, r, "The instance could not be signalled: %s", strerror(-r)) : 0;
+}
+
+/* Freezes or thaws, which is done when the call returns. */
+static int freeze(struct instance *instance, const struct instance_task *task, struct error *error)
+{
+	bool frozen = task->action == INSTANCE_FREEZE;
+	int r;
+
+	if (!instance_running(instance))
+		return error_set(error, -EINVAL, "The container isn't running");
+	if (frozen == (instance->status == INSTANCE_FROZEN))
+		return error_set(error, -EALREADY,
+				 frozen ? "The container is already frozen" : "The container is already running");
+	r = console_freeze(instance->console, frozen);
+	if (r < 0)
+		return error_set(error, r, "The instance could not be signalled: %s", strerror(-r));
+	instance->status = frozen ? INSTANCE_FROZEN : INSTANCE_RUNNING;
+	publish(instance, actions[task->action].event, &task->requestor);
+	return 0;
+}
+
+/* A change under way stands in the way of others, but for a stop, which may follow a stop or restart that takes too
+ * long. */
+static int check_busy(struct instance *instance, const struct instance_task *task, struct error *error)
+{
+	const struct instance_task *busy;
+
+	if (list_empty(&instance->tasks))
+		return 0;
+	busy = list_first(&instance->tasks, struct instance_task, link);
+	if (task->action == INSTANCE_STOP && busy->action != INSTANCE_START)
+		return 0;
+	return error_set(error, -EBUSY,
+			 "Failed to create instance %s operation: Instance is busy running a \"%s\" operation",
+			 actions[task->action].noun, actions[busy->action].noun);
+}
+
+void instance_change(struct instance *instance, struct instance_task *task)
+{
+	struct error error = {0};
+	int r;
+
+	list_init(&task->link);
+	r = check_busy(instance, task, &error);
+	if (r == 0) {
+		switch (task->action) {
+		case INSTANCE_START:
+			r = start(instance, &error);
+			break;
+		case INSTANCE_STOP:
+		case INSTANCE_RESTART:
+			r = stop(instance, task, &error);
+			break;
+		case INSTANCE_FREEZE:
+		case INSTANCE_UNFREEZE:
+			r = freeze(instance, task, &error);
+			if (r == 0) {
+				finish_task(task, NULL);
+				return;
+			}
+			break;
+		}
+	}
+	if (r == 0) {
+		list_append(&instance->tasks, &task->link);
+		return;
+	}
+	error.code = r;
+	finish_task(task, error_text(&error));
+}
+
+static int check_update(const struct instance *instance, const struct store_row *row, struct error *error)
+{
+	struct error why = {0};
+	int r = config_check(instance->row.type, row->config, &why);
+
+	if (r == 0)
+		r = config_check_devices(instance->row.type, row->devices, &why);
+	if (r == 0 && strcmp(config_get(row->config, "console.buffer.size", ""),
+			     config_get(instance->row.config, "console.buffer.size", "")) != 0)
+		r = error_set(&why, -EINVAL, "console.buffer.size: can be set only when the instance is created");
+	return r < 0 ? error_set(error, r, "Invalid config: %s", error_text(&why)) : 0;
+}
+
+int instance_update(struct instance *instance, struct store_row *row, struct error *error)
+{
+	int r = check_update(instance, row, error);
+
+	if (r == 0)
+		r = store_update(instance->instances->store, row, error);
+	if (r < 0)
+		return r;
+	store_row_finish(&instance->row);
+	instance->row = *row;
+	*row = (struct store_row){0};
+	publish(instance, "instance-updated", NULL);
+	return 0;
+}
+
+/* --- life --- */
+
+/* A program that was stopped by a signal before the daemon started is frozen: proc(5), the state in /proc/PID/stat. */
+static bool process_is_stopped(pid_t pid)
+{
+	char path[32], line[512], *state;
+	FILE *file;
+	bool stopped = false;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	file = fopen(path, "re");
+	if (!file)
+		return false;
+	if (fgets(line, sizeof(line), file) && (state = strrchr(line, ')')) && state[1] == ' ')
+		stopped = state[2] == 'T';
+	fclose(file);
+	return stopped;
+}
+
+int instance_create(struct instance **result, struct instances *instances, struct store_row *row, struct error *error)
+{
+	struct instance *instance = calloc(1, sizeof(*instance));
+	uint64_t capacity = RING_CAPACITY_DEFAULT;
+	int r;
+
+	if (!instance) {
+		store_row_finish(row);
+		return -ENOMEM;
+	}
+	list_init(&instance->link);
+	list_init(&instance->doomed);
+	list_init(&instance->tasks);
+	list_init(&instance->sessions);
+	instance->instances = instances;
+	instance->row = *row;
+	*row = (struct store_row){0};
+	instance->status = INSTANCE_STOPPED;
+	config_parse_size(config_get(instance->row.config, "console.buffer.size", "1MiB"), &capacity);
+	r = console_create(&instance->console, instances->consoles, instance->row.name, capacity, &console_handler,
+			   instance, error);
+	if (r < 0) {
+		instance_destroy(instance);
+		return r;
+	}
+	if (console_running(instance->console))
+		instance->status =
+			process_is_stopped(console_pid(instance->console)) ? INSTANCE_FROZEN : INSTANCE_RUNNING;
+	*result = instance;
+	return 0;
+}
+
+void instance_destroy(struct instance *instance)
+{
+	struct session *session, *after;
+
+	if (!instance)
+		return;
+	list_for_each_safe (session, after, &instance->sessions, link)
+		session_cancel(session, "the daemon is going away");
+	while (!list_empty(&instance->tasks))
+		finish_task(list_first(&instance->tasks, struct instance_task, link), "The daemon is shutting down");
+	list_remove(&instance->doomed);
+	list_remove(&instance->link);
+	console_destroy(instance->console);
+	store_row_finish(&instance->row);
+	free(instance);
+}

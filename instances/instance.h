@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * An instance: what is stored of it, its console, the sessions attached to that, and the state changes under way. State
+ * comes from the console's news and from nowhere else.
+ */
+#pragma once
+
+#include "instances/driver.h"
+#include "instances/instances.h"
+#include "instances/store.h"
+#include "pty/console.h"
+#include "util/error.h"
+#include "util/identity.h"
+#include "util/list.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+
+/* LXD's status codes (api.StatusCode). */
+enum instance_status {
+	INSTANCE_STOPPED = 102,
+	INSTANCE_RUNNING = 103,
+	INSTANCE_STARTING = 106,
+	INSTANCE_FROZEN = 110,
+};
+
+enum instance_action {
+	INSTANCE_START,
+	INSTANCE_STOP,
+	INSTANCE_RESTART,
+	INSTANCE_FREEZE,
+	INSTANCE_UNFREEZE,
+};
+
+/* A state change that somebody asked for and waits on. Storage is the asker's, until `done`. */
+struct instance_task {
+	struct list link; // instance::tasks
+	enum instance_action action;
+	bool force;
+	int timeout; /* seconds; negative: as long as it takes */
+	struct identity requestor;
+	/* Called once. `error` is NULL on success. The task may be freed in it. */
+	void (*done)(struct instance_task *task, const char *error);
+};
+
+struct instance {
+	struct list link;   // instances::all, by name
+	struct list doomed; // instances::doomed
+	struct instances *instances;
+	struct store_row row;
+	struct console *console;
+	enum instance_status status;
+	struct list tasks;    // instance_task::link
+	struct list sessions; // session::link
+	unsigned int session_count, pending_count;
+
+	/* Who started this boot, until somebody attaches: `lxc start --console` must see the boot's first byte. */
+	pid_t starter;
+	int64_t started_at;
+};
+
+/*
+ * Loads an instance from its stored form, `row`, which is consumed. Connects to its keeper if one runs. -errno with the
+ * reason; `row` is consumed then too.
+ */
+int instance_create(struct instance **instance, struct instances *instances, struct store_row *row,
+		    struct error *error);
+
+/* Frees it; what it runs goes on. Sessions end; tasks fail. */
+void instance_destroy(struct instance *instance);
+
+const char *instance_status_name(enum instance_status status);
+
+/* "container" or "virtual-machine". */
+const char *instance_type_name(enum instance_type type);
+
+/* Whether something runs: Running or Frozen. */
+bool instance_running(const struct instance *instance);
+
+/*
+ * Changes the state. `task->done` is called at once where the state does not allow it or nothing is to wait for, later
+ * otherwise. LXD's words for what cannot be.
+ */
+void instance_change(struct instance *instance, struct instance_task *task);
+
+/* Checks a new config and devices, stores them, and takes them (they are consumed). They mean something from the next
+ * start on. */
+int instance_update(struct instance *instance, struct store_row *row, struct error *error);

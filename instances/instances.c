@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "instances/instances.h"
+
+#include "instances/config.h"
+#include "instances/instance.h"
+#include "instances/session.h"
+#include "operations/events.h"
+#include "util/log.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- the deadlines of sessions, the end of ephemeral instances --- */
+
+static void on_tick(uv_timer_t *timer)
+{
+	struct instances *instances = timer->data;
+	struct instance *instance, *next;
+	struct session *session, *after;
+	struct error error = {0};
+	uint64_t now = uv_now(instances->loop);
+
+	list_for_each_safe (session, after, &instances->waiting, waiting)
+		if (session->deadline <= now)
+			session_timeout(session);
+	list_for_each_safe (instance, next, &instances->doomed, doomed) {
+		list_remove(&instance->doomed);
+		if (instances_delete(instances, instance, NULL, &error) < 0)
+			log_warn("an ephemeral instance was not deleted: %s", error_text(&error));
+	}
+	if (list_empty(&instances->waiting))
+		uv_timer_stop(timer);
+}
+
+void instances_wake_ticker(struct instances *instances)
+{
+	if (!uv_is_active((uv_handle_t *)&instances->ticker))
+		uv_timer_start(&instances->ticker, on_tick, 1000, 1000);
+}
+
+void instances_doom(struct instances *instances, struct instance *instance)
+{
+	list_append(&instances->doomed, &instance->doomed);
+	uv_timer_start(&instances->ticker, on_tick, 0, 1000);
+}
+
+/* --- the registry --- */
+
+static void insert(struct instances *instances, struct instance *instance)
+{
+	struct instance *other;
+	struct list *before = &instances->all;
+
+	/* From the end: loading comes in order of names, so this is the usual place. */
+	for (struct list *at = instances->all.prev; at != &instances->all; at = at->prev) {
+		other = container_of(at, struct instance, link);
+		if (strcmp(other->row.name, instance->row.name) < 0)
+			break;
+		before = at;
+	}
+	list_append(before, &instance->link); /* the end of the list that begins at `before` is the place ahead of it */
+	instances->count++;
+}
+
+static int load(const struct store_row *row, void *user)
+{
+	struct instances *instances = user;
+	struct instance *instance;
+	struct error error = {0};
+	struct store_row copy = {
+		.name = strdup(row->name),
+		.type = row->type,
+		.description = strdup(row->description),
+		.ephemeral = row->ephemeral,
+		.config = json_incref(row->config),
+		.devices = json_incref(row->devices),
+		.profiles = json_incref(row->profiles),
+		.created_at = row->created_at,
+		.last_used_at = row->last_used_at,
+	};
+
+	if (!copy.name || !copy.description) {
+		store_row_finish(&copy);
+		return -ENOMEM;
+	}
+	if (instance_create(&instance, instances, &copy, &error) < 0)
+		log_error("instance %s was not loaded: %s", row->name, error_text(&error));
+	else
+		insert(instances, instance);
+	return 0;
+}
+
+int instances_init(struct instances *instances, struct error *error)
+{
+	int r;
+
+	list_init(&instances->all);
+	list_init(&instances->waiting);
+	list_init(&instances->doomed);
+	instances->count = 0;
+	uv_timer_init(instances->loop, &instances->ticker);
+	instances->ticker.data = instances;
+	r = store_each(instances->store, load, instances, error);
+	if (r < 0)
+		instances_finish(instances);
+	return r;
+}
+
+static void autostarted(struct instance_task *task, const char *error)
+{
+	if (error)
+		log_error("an instance was not started at boot: %s", error);
+	free(task);
+}
+
+void instances_autostart(struct instances *instances)
+{
+	struct instance *instance;
+
+	list_for_each (instance, &instances->all, link) {
+		struct instance_task *task;
+
+		if (instance_running(instance) || !config_true(instance->row.config, "boot.autostart"))
+			continue;
+		task = calloc(1, sizeof(*task));
+		if (!task)
+			return;
+		task->action = INSTANCE_START;
+		task->done = autostarted;
+		instance_change(instance, task);
+	}
+}
+
+void instances_finish(struct instances *instances)
+{
+	struct instance *instance, *after;
+
+	list_for_each_safe (instance, after, &instances->all, link)
+		instance_destroy(instance);
+	uv_close((uv_handle_t *)&instances->ticker, NULL);
+}
+
+struct instance *instances_find(const struct instances *instances, const char *name)
+{
+	struct instance *instance;
+
+	list_for_each (instance, &instances->all, link)
+		if (strcmp(instance->row.name, name) == 0)
+			return instance;
+	return NULL;
+}
+
+int instances_check_name(const char *name, struct error *error)
+{
+	size_t length = strlen(name);
+
+	if (length < 1 || length > INSTANCE_NAME_MAX)
+		return error_set(error, -EINVAL, "Name must be 1-63 characters long");
+	if (name[0] == '-')
+		return error_set(error, -EINVAL, "Name must not start with \"-\" character");
+	if (name[length - 1] == '-')
+		return error_set(error, -EINVAL, "Name must not end with \"-\" character");
+	if (strspn(name, "0123456789") == length)
+		return error_set(error, -EINVAL, "Name cannot be a number");
+	for (const char *c = name; *c; c++)
+		if (!isascii(*c) || (!isalnum((unsigned char)*c) && *c != '-'))
+			return error_set(error, -EINVAL, "Name can only contain alphanumeric and hyphen characters");
+	return 0;
+}
+
+int instances_add(struct instances *instances, struct store_row *row, const struct identity *requestor,
+		  struct error *error)
+{
+	struct instance *instance = NULL;
+	char name[INSTANCE_NAME_MAX + 1];
+	json_t *context;
+	int r;
+
+	r = store_insert(instances->store, row, error);
+	if (r == -EEXIST)
+		error_set(error, r,
+			  "Failed creating instance record: Add instance info to the database: "
+			  "This \"instances\" entry already exists");
+	if (r < 0) {
+		store_row_finish(row);
+		return r;
+	}
+	strcpy(name, row->name); /* names have been checked, so it fits */
+	r = instance_create(&instance, instances, row, error);
+	if (r < 0) {
+		store_delete(instances->store, name, NULL);
+		console_remove(instances->consoles, name);
+		return r;
+	}
+	insert(instances, instance);
+	context = json_pack("{s:s}", "type", instance_type_name(instance->row.type));
+	events_lifecycle(instances->events, "instance-created", name, requestor, context);
+	json_decref(context);
+	return 0;
+}
+
+/* Takes the place of `instance` on disk from `from` to `to`: the console first, because the store can always follow. */
+static int move_on_disk(struct instances *instances, const char *from, const char *to, struct error *error)
+{
+	int r = console_rename(instances->consoles, from, to);
+
+	if (r < 0)
+		return error_set(error, r, "The console's log could not be renamed: %s", strerror(-r));
+	r = store_rename(instances->store, from, to, error);
+	if (r < 0)
+		console_rename(instances->consoles, to, from);
+	return r;
+}
+
+int instances_rename(struct instances *instances, struct instance *instance, const char *name,
+		     const struct identity *requestor, struct error *error)
+{
+	struct instance *renamed = NULL;
+	struct store_row row;
+	char *copy, *old;
+	json_t *context;
+	int r;
+
+	if (instance_running(instance) || !list_empty(&instance->tasks))
+		return error_set(error, -EBUSY, "Renaming of running container not allowed");
+	copy = strdup(name);
+	if (!copy)
+		return -ENOMEM;
+	r = move_on_disk(instances, instance->row.name, name, error);
+	if (r < 0) {
+		free(copy);
+		return r;
+	}
+	row = instance->row;
+	instance->row = (struct store_row){0};
+	instance_destroy(instance);
+	instances->count--;
+	old = row.name;
+	row.name = copy;
+	r = instance_create(&renamed, instances, &row, error);
+	if (r == 0) {
+		insert(instances, renamed);
+		context = json_pack("{s:s}", "old_name", old);
+		events_lifecycle(instances->events, "instance-renamed", name, requestor, context);
+		json_decref(context);
+	}
+	free(old);
+	return r;
+}
+
+int instances_delete(struct instances *instances, struct instance *instance, const struct identity *requestor,
+		     struct error *error)
+{
+	char name[INSTANCE_NAME_MAX + 1];
+	int r;
+
+	if (instance_running(instance) || !list_empty(&instance->tasks))
+		return error_set(error, -EBUSY, "Instance is running");
+	r = store_delete(instances->store, instance->row.name, error);
+	if (r < 0)
+		return r;
+	strcpy(name, instance->row.name);
+	instance_destroy(instance);
+	instances->count--;
+	r = console_remove(instances->consoles, name);
+	if (r < 0)
+		log_warn("%s: its console's log was not removed: %s", name, strerror(-r));
+	events_lifecycle(instances->events, "instance-deleted", name, requestor, NULL);
+	return 0;
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The registry of instances, and what they all need. */
+#pragma once
+
+#include "instances/store.h"
+#include "util/error.h"
+#include "util/identity.h"
+#include "util/list.h"
+
+#include <jansson.h>
+#include <uv.h>
+
+#define INSTANCE_NAME_MAX 63
+#define INSTANCE_SESSIONS_MAX 256 /* attached to one instance */
+#define INSTANCE_PENDING_MAX 32   /* asked for and not yet connected, of one instance */
+
+struct consoles;
+struct events;
+struct instance;
+struct operations;
+struct websockets;
+
+struct instances {
+	uv_loop_t *loop;
+	struct store *store;
+	struct consoles *consoles;
+	struct operations *operations;
+	struct events *events;
+	struct websockets *websockets;
+	unsigned int attach_timeout; /* seconds a POST console may wait for its sockets */
+	struct list all;             // instance::link, by name
+	unsigned int count;
+	struct list waiting; // session::waiting: sessions with a deadline
+	struct list doomed;  // instance::doomed: ephemeral ones that have ended
+	uv_timer_t ticker;   /* once a second while one of the two is not empty */
+};
+
+/*
+ * Loads every stored instance; those whose keepers run are running again. The pointers of `instances` above `all` have
+ * been filled in, are borrowed and must outlive it. -errno with the reason.
+ */
+int instances_init(struct instances *instances, struct error *error);
+
+/* Starts the stopped instances that have boot.autostart. Failures are logged. */
+void instances_autostart(struct instances *instances);
+
+/* Ends all sessions and frees all instances; what they run goes on. The timer is gone after one more turn of the loop.
+ */
+void instances_finish(struct instances *instances);
+
+/* Lets the deadlines in `waiting` be looked at, within a second. For sessions. */
+void instances_wake_ticker(struct instances *instances);
+
+/* Deletes an ephemeral instance that has ended, at the loop's next turn: its console is still telling the news. */
+void instances_doom(struct instances *instances, struct instance *instance);
+
+/* By name, or NULL. */
+struct instance *instances_find(const struct instances *instances, const char *name);
+
+/* LXD's rules for names (shared/validate: IsHostname): -EINVAL with LXD's words. */
+int instances_check_name(const char *name, struct error *error);
+
+/* Makes and stores a new instance; `row` is consumed. -EEXIST with LXD's words where the name is taken. */
+int instances_add(struct instances *instances, struct store_row *row, const struct identity *requestor,
+		  struct error *error);
+
+/* Renames a stopped instance, its console's log included. */
+int instances_rename(struct instances *instances, struct instance *instance, const char *name,
+		     const struct identity *requestor, struct error *error);
+
+/* Deletes a stopped instance and all we have of it. It is freed. */
+int instances_delete(struct instances *instances, struct instance *instance, const struct identity *requestor,
+		     struct error *error);

@@ -1,0 +1,376 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "instances/store.h"
+#include "util/cleanup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BUSY_TIMEOUT 500 /* ms; the loop waits meanwhile, for whoever looks at the database with sqlite3(1) */
+
+/* migrations[n] turns schema n into n + 1; user_version says how many have been made. Only ever append. */
+static const char *const migrations[] = {
+	"CREATE TABLE instances ("
+	"	id INTEGER PRIMARY KEY,"
+	"	name TEXT NOT NULL UNIQUE,"
+	"	type INTEGER NOT NULL,"
+	"	description TEXT NOT NULL,"
+	"	ephemeral INTEGER NOT NULL,"
+	"	config TEXT NOT NULL,"
+	"	devices TEXT NOT NULL,"
+	"	profiles TEXT NOT NULL,"
+	"	created_at INTEGER NOT NULL,"
+	"	last_used_at INTEGER NOT NULL"
+	") STRICT",
+};
+
+#define SCHEMA_VERSION ((int)(sizeof(migrations) / sizeof(migrations[0])))
+
+enum statement {
+	SELECT_ALL,
+	INSERT,
+	UPDATE,
+	RENAME,
+	DELETE,
+	STATEMENTS,
+};
+
+/* A row's parameters and columns have the same order everywhere; see bind_row() and load_row(). */
+static const char *const statement_texts[STATEMENTS] = {
+	[SELECT_ALL] = "SELECT name, type, description, ephemeral, config, devices, profiles, created_at, last_used_at"
+		       " FROM instances ORDER BY name",
+	[INSERT] = "INSERT INTO instances (name, type, description, ephemeral, config, devices, profiles, created_at,"
+		   " last_used_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+	[UPDATE] = "UPDATE instances SET type = ?2, description = ?3, ephemeral = ?4, config = ?5, devices = ?6,"
+		   " profiles = ?7, created_at = ?8, last_used_at = ?9 WHERE name = ?1",
+	[RENAME] = "UPDATE instances SET name = ?2 WHERE name = ?1",
+	[DELETE] = "DELETE FROM instances WHERE name = ?1",
+};
+
+struct store {
+	sqlite3 *database;
+	sqlite3_stmt *statements[STATEMENTS];
+	char path[];
+};
+
+void store_row_finish(struct store_row *row)
+{
+	free(row->name);
+	free(row->description);
+	json_decref(row->config);
+	json_decref(row->devices);
+	json_decref(row->profiles);
+	*row = (struct store_row){0};
+}
+
+/* Says what SQLite's last call on the database failed for. */
+static int failed(const struct store *store, struct error *error)
+{
+	int code = sqlite3_extended_errcode(store->database), system = 0, r = -EIO;
+	const char *reason = sqlite3_errmsg(store->database);
+
+	switch (code & 0xff) {
+	case SQLITE_FULL:
+		r = -ENOSPC;
+		break;
+	case SQLITE_NOMEM:
+		r = -ENOMEM;
+		break;
+	case SQLITE_BUSY:
+		r = -EBUSY;
+		break;
+	case SQLITE_CONSTRAINT:
+		if (code == SQLITE_CONSTRAINT_UNIQUE)
+			r = -EEXIST;
+		break;
+	case SQLITE_READONLY:
+		r = -EACCES;
+		if (code == SQLITE_READONLY_DIRECTORY) /* its words are about the file */
+			reason = "its directory may not be written to";
+		break;
+	case SQLITE_CANTOPEN:
+	case SQLITE_IOERR: /* only these leave an errno that is theirs */
+		system = sqlite3_system_errno(store->database);
+		if (system == ENOSPC || system == EDQUOT)
+			r = -ENOSPC;
+		break;
+	}
+	return error_set(error, r, "Database %s: %s%s%s", store->path, reason, system ? ": " : "",
+			 system ? strerror(system) : "");
+}
+
+static int execute(struct store *store, const char *text, struct error *error)
+{
+	return sqlite3_exec(store->database, text, NULL, NULL, NULL) == SQLITE_OK ? 0 : failed(store, error);
+}
+
+/* SQLite would make the file with the umask's mode; its -wal and -shm files take their mode from it. */
+static int create_file(const char *path, struct error *error)
+{
+	cleanup_close int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+	if (fd < 0 && errno != EEXIST)
+		return error_set(error, -errno, "Cannot create the database %s: %s", path, strerror(errno));
+	return 0;
+}
+
+static int open_database(struct store *store, struct error *error)
+{
+	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
+	int r = sqlite3_open_v2(store->path, &store->database, flags, NULL);
+
+	if (!store->database)
+		return error_set(error, -ENOMEM, "Database %s: out of memory", store->path);
+	if (r != SQLITE_OK)
+		return failed(store, error);
+	/* A file that may only be read is opened all the same, and would refuse at the first change. */
+	if (sqlite3_db_readonly(store->database, "main") == 1)
+		return error_set(error, -EACCES, "Database %s: may not be written to", store->path);
+	sqlite3_busy_timeout(store->database, BUSY_TIMEOUT);
+	return 0;
+}
+
+static int read_version(struct store *store, int *version, struct error *error)
+{
+	sqlite3_stmt *statement = NULL;
+	int r = 0;
+
+	if (sqlite3_prepare_v2(store->database, "PRAGMA user_version", -1, &statement, NULL) != SQLITE_OK ||
+	    sqlite3_step(statement) != SQLITE_ROW)
+		r = failed(store, error);
+	else
+		*version = sqlite3_column_int(statement, 0);
+	sqlite3_finalize(statement);
+	return r;
+}
+
+/* Brings the schema up to date, wholly or not at all: where it fails, the database is closed inside the transaction. */
+static int migrate(struct store *store, struct error *error)
+{
+	char set_version[64];
+	int version = 0, r = execute(store, "BEGIN IMMEDIATE", error);
+
+	if (r == 0)
+		r = read_version(store, &version, error);
+	if (r < 0)
+		return r;
+	if (version < 0 || version > SCHEMA_VERSION)
+		return error_set(error, -EINVAL,
+				 "Database %s: has version %d, this program knows up to %d; is it from a newer one?",
+				 store->path, version, SCHEMA_VERSION);
+	for (int i = version; r == 0 && i < SCHEMA_VERSION; i++)
+		r = execute(store, migrations[i], error);
+	if (r == 0 && version < SCHEMA_VERSION) {
+		snprintf(set_version, sizeof(set_version), "PRAGMA user_version = %d", SCHEMA_VERSION);
+		r = execute(store, set_version, error);
+	}
+	return r < 0 ? r : execute(store, "COMMIT", error);
+}
+
+static int prepare(struct store *store, struct error *error)
+{
+	for (int i = 0; i < STATEMENTS; i++)
+		if (sqlite3_prepare_v3(store->database, statement_texts[i], -1, SQLITE_PREPARE_PERSISTENT,
+				       &store->statements[i], NULL) != SQLITE_OK)
+			return failed(store, error);
+	return 0;
+}
+
+int store_open(struct store **store, const char *path, struct error *error)
+{
+	size_t size = strlen(path) + 1;
+	struct store *opened = calloc(1, sizeof(*opened) + size);
+	int r;
+
+	if (!opened)
+		return error_set(error, -ENOMEM, "Database %s: out of memory", path);
+	memcpy(opened->path, path, size);
+	r = create_file(path, error);
+	if (r == 0)
+		r = open_database(opened, error);
+	if (r == 0)
+		r = migrate(opened, error);
+	if (r == 0)
+		r = execute(opened, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON",
+			    error);
+	if (r == 0)
+		r = prepare(opened, error);
+	if (r < 0) {
+		store_close(opened);
+		return r;
+	}
+	*store = opened;
+	return 0;
+}
+
+void store_close(struct store *store)
+{
+	if (!store)
+		return;
+	for (int i = 0; i < STATEMENTS; i++)
+		sqlite3_finalize(store->statements[i]);
+	sqlite3_close(store->database);
+	free(store);
+}
+
+static bool all_strings(json_t *json)
+{
+	const char *key;
+	json_t *value;
+	size_t i;
+
+	json_object_foreach (json, key, value) {
+		if (!json_is_string(value))
+			return false;
+	}
+	json_array_foreach (json, i, value) {
+		if (!json_is_string(value))
+			return false;
+	}
+	return true;
+}
+
+/* Whether a row read from disk is what store.h promises: a file is also what somebody's editor made of it. */
+static bool row_is_sound(const struct store_row *row)
+{
+	const char *key;
+	json_t *device;
+
+	if (row->type != INSTANCE_CONTAINER && row->type != INSTANCE_VIRTUAL_MACHINE)
+		return false;
+	if (!json_is_object(row->config) || !json_is_object(row->devices) || !json_is_array(row->profiles))
+		return false;
+	json_object_foreach (row->devices, key, device) {
+		if (!json_is_object(device) || !all_strings(device))
+			return false;
+	}
+	return all_strings(row->config) && all_strings(row->profiles);
+}
+
+static char *column_string(sqlite3_stmt *statement, int column)
+{
+	const char *text = (const char *)sqlite3_column_text(statement, column);
+
+	return text ? strdup(text) : NULL;
+}
+
+static json_t *column_json(sqlite3_stmt *statement, int column)
+{
+	const char *text = (const char *)sqlite3_column_text(statement, column);
+
+	return text ? json_loads(text, 0, NULL) : NULL;
+}
+
+static int load_row(const struct store *store, sqlite3_stmt *statement, struct store_row *row, struct error *error)
+{
+	*row = (struct store_row){
+		.name = column_string(statement, 0),
+		.type = sqlite3_column_int(statement, 1),
+		.description = column_string(statement, 2),
+		.ephemeral = sqlite3_column_int(statement, 3),
+		.config = column_json(statement, 4),
+		.devices = column_json(statement, 5),
+		.profiles = column_json(statement, 6),
+		.created_at = sqlite3_column_int64(statement, 7),
+		.last_used_at = sqlite3_column_int64(statement, 8),
+	};
+	if (!row->name || !row->description)
+		return error_set(error, -ENOMEM, "Database %s: out of memory", store->path);
+	if (!row_is_sound(row))
+		return error_set(error, -EIO, "Database %s: what it says of instance %s is damaged", store->path,
+				 row->name);
+	return 0;
+}
+
+int store_each(struct store *store, int (*each)(const struct store_row *row, void *user), void *user,
+	       struct error *error)
+{
+	sqlite3_stmt *statement = store->statements[SELECT_ALL];
+	int r = 0, step = SQLITE_ROW;
+
+	while (r == 0 && (step = sqlite3_step(statement)) == SQLITE_ROW) {
+		struct store_row row;
+
+		r = load_row(store, statement, &row, error);
+		if (r == 0)
+			r = each(&row, user);
+		store_row_finish(&row);
+	}
+	if (r == 0 && step != SQLITE_DONE)
+		r = failed(store, error);
+	sqlite3_reset(statement);
+	return r;
+}
+
+/* Runs a statement that changes something; `bound` is what binding its parameters gave. -ENOENT if nothing changed. */
+static int change(struct store *store, enum statement which, int bound, struct error *error)
+{
+	sqlite3_stmt *statement = store->statements[which];
+	int r = 0;
+
+	if (bound != SQLITE_OK || sqlite3_step(statement) != SQLITE_DONE)
+		r = failed(store, error);
+	else if (sqlite3_changes(store->database) == 0)
+		r = error_set(error, -ENOENT, "Instance not found");
+	sqlite3_reset(statement);
+	sqlite3_clear_bindings(statement);
+	return r;
+}
+
+static int bind_string(sqlite3_stmt *statement, int parameter, const char *text)
+{
+	return sqlite3_bind_text(statement, parameter, text, -1, SQLITE_STATIC);
+}
+
+static int bind_json(sqlite3_stmt *statement, int parameter, const json_t *json)
+{
+	return sqlite3_bind_text(statement, parameter, json_dumps(json, JSON_COMPACT), -1, free);
+}
+
+static int bind_row(sqlite3_stmt *statement, const struct store_row *row)
+{
+	int bound = bind_string(statement, 1, row->name);
+
+	bound |= sqlite3_bind_int(statement, 2, row->type);
+	bound |= bind_string(statement, 3, row->description);
+	bound |= sqlite3_bind_int(statement, 4, row->ephemeral);
+	bound |= bind_json(statement, 5, row->config);
+	bound |= bind_json(statement, 6, row->devices);
+	bound |= bind_json(statement, 7, row->profiles);
+	bound |= sqlite3_bind_int64(statement, 8, row->created_at);
+	bound |= sqlite3_bind_int64(statement, 9, row->last_used_at);
+	return bound;
+}
+
+static int name_taken(const char *name, struct error *error)
+{
+	return error_set(error, -EEXIST, "Name \"%s\" already in use", name);
+}
+
+int store_insert(struct store *store, const struct store_row *row, struct error *error)
+{
+	int r = change(store, INSERT, bind_row(store->statements[INSERT], row), error);
+
+	return r == -EEXIST ? name_taken(row->name, error) : r;
+}
+
+int store_update(struct store *store, const struct store_row *row, struct error *error)
+{
+	return change(store, UPDATE, bind_row(store->statements[UPDATE], row), error);
+}
+
+int store_rename(struct store *store, const char *from, const char *to, struct error *error)
+{
+	sqlite3_stmt *statement = store->statements[RENAME];
+	int r = change(store, RENAME, bind_string(statement, 1, from) | bind_string(statement, 2, to), error);
+
+	return r == -EEXIST ? name_taken(to, error) : r;
+}
+
+int store_delete(struct store *store, const char *name, struct error *error)
+{
+	return change(store, DELETE, bind_string(store->statements[DELETE], 1, name), error);
+}
