@@ -35,9 +35,8 @@ struct request {
 
 /*
  * Splits an HTTP request target ("/1.0/events?type=a%2Cb&x", or absolute: http://host/path) into path and query. A
- * dangling
- * '?' and empty pairs are allowed. -EINVAL: does not begin with '/', bad %-escape or %00 in the query, too many pairs;
- * -ENOMEM.
+ * dangling '?' and empty pairs are allowed; '+' in the query is a blank. -EINVAL: does not begin with '/', a blank or
+ * control character, bad %-escape or %00 in the query, too many pairs; -ENOMEM.
  */
 int request_set_target(struct request *request, const char *target);
 
