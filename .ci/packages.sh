@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+# Sourced by ./run and ./check: what they need from Debian, and how it gets there.
+
+build_packages='gcc libc6-dev meson ninja-build pkg-config libuv1-dev libwebsockets-dev libwebsockets-evlib-uv libmicrohttpd-dev
+	libjansson-dev libsqlite3-dev uuid-dev'
+client_packages='lxd-client'
+test_packages='libcmocka-dev clang libclang-rt-14-dev clang-format curl python3 python3-pytest python3-pytest-xdist
+	python3-pytest-timeout python3-pylxd python3-websockets python3-yaml nodejs npm util-linux'
+
+say() {
+	printf '%s: %s\n' "${0##*/}" "$*" >&2
+}
+
+# need_packages NAME...: installs those that are not there, after saying so.
+need_packages() {
+	missing=
+	for package in "$@"; do
+		[ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing="$missing $package"
+	done
+	# Node.js comes from elsewhere on some machines; what counts is that it runs.
+	command -v npm >/dev/null && missing=$(printf '%s' "$missing" | sed -E 's/ (nodejs|npm)( |$)/ /g; s/ (nodejs|npm)( |$)/ /g; s/ +$//')
+	[ -n "$missing" ] || return 0
+	as_root=
+	if [ "$(id -u)" != 0 ]; then
+		as_root=sudo
+		command -v sudo >/dev/null || {
+			say "these packages are missing, and there is no sudo to install them with:$missing"
+			return 1
+		}
+	fi
+	say "installing with apt-get:$missing"
+	$as_root apt-get update -q >&2 &&
+		$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends $missing >&2
+}
+
+# build DIRECTORY MESON-OPTION...: sets up and compiles; quick when there is nothing to do.
+build() {
+	directory=$1
+	shift
+	if [ ! -f "$directory/build.ninja" ]; then
+		say "setting up $directory"
+		meson setup "$directory" "$@" >"$directory.log" 2>&1 || {
+			cat "$directory.log" >&2
+			return 1
+		}
+		rm -f "$directory.log"
+	fi
+	say "building $directory"
+	ninja -C "$directory" --quiet >&2
+}

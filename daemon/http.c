@@ -1,0 +1,429 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * libmicrohttpd runs without threads, in its external epoll mode: its epoll fd is in a uv_poll_t, its timeouts in a
+ * uv_timer_t, and each calls MHD_run(). It has no way to wake the loop by itself, and its timeout does not know about
+ * resumed connections, so whoever gives it work from outside starts the timer with 0.
+ *
+ * A request is an exchange: made when its first line has been read, freed when libmicrohttpd is done with it. In
+ * between libmicrohttpd calls on_request() once for the head, for each piece of the body, and once at its end. For a
+ * deferred response the connection is suspended after that; to have it closed instead of answered, it is resumed
+ * without a response, and on_request(), which is then called again, refuses.
+ */
+#include "daemon/http.h"
+
+#include "util/buffer.h"
+#include "util/list.h"
+#include "util/log.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <microhttpd.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+
+/* A connection's memory in libmicrohttpd: the request's head and the answer's. A larger head gets a 431. */
+#define POOL_SIZE (32 * 1024)
+
+struct http {
+	struct api *api;
+	struct MHD_Daemon *daemon;
+	uv_poll_t poll;
+	uv_timer_t timer;
+	unsigned int open_handles;
+	size_t unsent, unsent_max; /* bytes of answers under way */
+	bool resumed;              /* a connection has been resumed since the last MHD_run() */
+	bool closing;
+	struct list deferred; // exchange::link
+};
+
+/* The identity of a connection travels through libmicrohttpd as the address of its peer. */
+struct peer {
+	sa_family_t family;
+	struct identity identity;
+};
+
+/* Tells when a client leaves while its response is deferred. It outlives the exchange by a turn of the loop. */
+struct watch {
+	uv_poll_t poll;
+	struct exchange *exchange;
+};
+
+struct exchange {
+	struct list link; // http::deferred
+	struct http *http;
+	struct MHD_Connection *connection;
+	struct request request;
+	struct response response;
+	struct buffer body;
+	struct watch *watch; /* NULL unless deferred */
+	size_t unsent;       /* its part of http::unsent */
+	bool bad_target;
+	bool cancelled;
+};
+
+struct refusal {
+	unsigned int status;
+	const char *content_type, *body;
+};
+
+#define PLAIN_TEXT "text/plain; charset=utf-8"
+
+static const struct refusal bad_request = {400, PLAIN_TEXT, "400 Bad Request"};
+static const struct refusal host_missing = {400, PLAIN_TEXT, "400 Bad Request: missing required Host header"};
+static const struct refusal coding_unknown = {501, PLAIN_TEXT, "501 Not Implemented: Unsupported transfer encoding"};
+static const struct refusal body_too_large = {
+	413, "application/json",
+	"{\"type\":\"error\",\"status\":\"\",\"status_code\":0,\"operation\":\"\",\"error_code\":413,"
+	"\"error\":\"Request body is too large\",\"metadata\":null}\n\n"};
+static const struct refusal too_much_unsent = {
+	503, "application/json",
+	"{\"type\":\"error\",\"status\":\"\",\"status_code\":0,\"operation\":\"\",\"error_code\":503,"
+	"\"error\":\"Too many answers wait for their clients to read them\",\"metadata\":null}\n\n"};
+
+static const char *field(struct MHD_Connection *connection, const char *name)
+{
+	return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
+}
+
+static const char *exchange_header(const struct request *request, const char *name)
+{
+	const struct exchange *exchange = request->front;
+
+	return field(exchange->connection, name);
+}
+
+static int connection_fd(struct MHD_Connection *connection)
+{
+	return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+}
+
+/* Queues `reply`, which is consumed. */
+static enum MHD_Result send_reply(struct MHD_Connection *connection, unsigned int status, struct MHD_Response *reply)
+{
+	enum MHD_Result result = MHD_queue_response(connection, status, reply);
+
+	MHD_destroy_response(reply);
+	return result;
+}
+
+/* Before the body has been read; libmicrohttpd closes the connection behind the answer then. */
+static enum MHD_Result refuse(struct MHD_Connection *connection, const struct refusal *refusal)
+{
+	struct MHD_Response *reply =
+		MHD_create_response_from_buffer(strlen(refusal->body), (void *)refusal->body, MHD_RESPMEM_PERSISTENT);
+
+	if (!reply)
+		return MHD_NO;
+	MHD_add_response_header(reply, "Content-Type", refusal->content_type);
+	MHD_add_response_header(reply, "X-Content-Type-Options", "nosniff");
+	return send_reply(connection, refusal->status, reply);
+}
+
+/* Writes a refusal where libmicrohttpd cannot; the connection is to be closed. Never blocks. */
+static void write_refusal(int fd, const struct refusal *refusal)
+{
+	char text[512];
+	int length = snprintf(text, sizeof(text),
+			      "HTTP/1.1 %u %s\r\nContent-Type: %s\r\nX-Content-Type-Options: nosniff\r\n"
+			      "Connection: close\r\nContent-Length: %zu\r\n\r\n%s",
+			      refusal->status, MHD_get_reason_phrase_for(refusal->status), refusal->content_type,
+			      strlen(refusal->body), refusal->body);
+
+	if (send(fd, text, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		log_debug("Cannot refuse a request: %s", strerror(errno));
+}
+
+void http_refuse(int fd)
+{
+	write_refusal(fd, &bad_request);
+	close(fd);
+}
+
+static const struct refusal *find_refusal(const struct exchange *exchange, const char *version)
+{
+	struct MHD_Connection *connection = exchange->connection;
+	const char *length = field(connection, "Content-Length"), *coding = field(connection, "Transfer-Encoding");
+
+	if (exchange->bad_target)
+		return &bad_request;
+	if (!field(connection, "Host") && strcmp(version, MHD_HTTP_VERSION_1_0) != 0)
+		return &host_missing;
+	if (coding && strcasecmp(coding, "chunked") != 0)
+		return &coding_unknown;
+	/* libmicrohttpd has seen to it that these are digits and fit. */
+	if (!coding && length && strtoumax(length, NULL, 10) > API_BODY_MAX)
+		return &body_too_large;
+	return NULL;
+}
+
+static enum MHD_Result begin(struct exchange *exchange, const char *method, const char *version)
+{
+	const struct refusal *refusal = find_refusal(exchange, version);
+	const struct peer *peer =
+		(const void *)MHD_get_connection_info(exchange->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)
+			->client_addr;
+
+	exchange->request.method = method;
+	exchange->request.identity = peer->identity;
+	return refusal ? refuse(exchange->connection, refusal) : MHD_YES;
+}
+
+/* In the middle of a chunked body libmicrohttpd takes no response. */
+static enum MHD_Result collect(struct exchange *exchange, const char *data, size_t length)
+{
+	int r = buffer_append(&exchange->body, data, length, API_BODY_MAX);
+
+	if (r == -EMSGSIZE)
+		write_refusal(connection_fd(exchange->connection), &body_too_large);
+	return r < 0 ? MHD_NO : MHD_YES;
+}
+
+static enum MHD_Result send_response(struct exchange *exchange)
+{
+	struct response *response = &exchange->response;
+	struct http *http = exchange->http;
+	struct MHD_Response *reply;
+	size_t i;
+
+	if (http->unsent + response->length > http->unsent_max)
+		return refuse(exchange->connection, &too_much_unsent);
+	reply = MHD_create_response_from_buffer(response->length, response->body, MHD_RESPMEM_MUST_FREE);
+	if (!reply)
+		return MHD_NO;
+	exchange->unsent = response->length;
+	http->unsent += response->length;
+	response->body = NULL; /* consumed */
+	for (i = 0; i < response->header_count; i++)
+		if (!MHD_add_response_header(reply, response->headers[i].name, response->headers[i].value))
+			log_warn("Left out a header: %s", response->headers[i].name);
+	return send_reply(exchange->connection, response->status, reply);
+}
+
+/* Has MHD_run() called soon, from the loop. */
+static void wake(struct http *http);
+
+static void on_watch_closed(uv_handle_t *handle)
+{
+	free(container_of((uv_poll_t *)handle, struct watch, poll));
+}
+
+/* Ends the deferral: the connection will be answered if a response has been queued, and closed if not. */
+static void resume(struct exchange *exchange)
+{
+	struct http *http = exchange->http;
+
+	list_remove(&exchange->link);
+	if (exchange->watch)
+		uv_close((uv_handle_t *)&exchange->watch->poll, on_watch_closed);
+	exchange->watch = NULL;
+	MHD_resume_connection(exchange->connection);
+	http->resumed = true;
+	wake(http);
+}
+
+static void cancel(struct exchange *exchange)
+{
+	exchange->cancelled = true;
+	exchange->response.cancelled(&exchange->response);
+	resume(exchange);
+}
+
+/*
+ * A client that has only shut down its sending side has left too: libmicrohttpd reads before it writes when it resumes
+ * a connection, and closes at the end of the stream. Go's server, and so LXD, ends the request there as well.
+ */
+static void on_client_left(uv_poll_t *poll, int status, int events)
+{
+	cancel(container_of(poll, struct watch, poll)->exchange);
+}
+
+/* libmicrohttpd does not look at a suspended connection. Without memory the client's leaving is noticed late. */
+static void watch(struct exchange *exchange)
+{
+	struct watch *made = calloc(1, sizeof(*made));
+
+	if (!made || uv_poll_init(exchange->http->poll.loop, &made->poll, connection_fd(exchange->connection)) < 0) {
+		free(made);
+		return;
+	}
+	made->exchange = exchange;
+	exchange->watch = made;
+	uv_poll_start(&made->poll, UV_DISCONNECT, on_client_left);
+}
+
+static void on_complete(struct response *response)
+{
+	struct exchange *exchange = container_of(response, struct exchange, response);
+
+	exchange->cancelled = !send_response(exchange);
+	resume(exchange);
+}
+
+static enum MHD_Result answer(struct exchange *exchange)
+{
+	struct request *request = &exchange->request;
+
+	request->header = exchange_header;
+	request->front = exchange;
+	request->body = exchange->body.data;
+	request->body_length = exchange->body.length;
+	exchange->response.complete = on_complete;
+	api_handle(exchange->http->api, request, &exchange->response);
+	if (!exchange->response.deferred)
+		return send_response(exchange);
+	list_append(&exchange->http->deferred, &exchange->link);
+	MHD_suspend_connection(exchange->connection);
+	watch(exchange);
+	return MHD_YES;
+}
+
+/* The first line of a request has been read. `target` is as the client sent it, and gets changed after this. */
+static void *on_target(void *context, const char *target, struct MHD_Connection *connection)
+{
+	struct exchange *exchange = calloc(1, sizeof(*exchange));
+
+	if (!exchange)
+		return NULL;
+	list_init(&exchange->link);
+	exchange->http = context;
+	exchange->connection = connection;
+	exchange->bad_target = request_set_target(&exchange->request, target) < 0;
+	return exchange;
+}
+
+/* MHD_NO closes the connection. */
+static enum MHD_Result on_request(void *context, struct MHD_Connection *connection, const char *url, const char *method,
+				  const char *version, const char *data, size_t *length, void **slot)
+{
+	struct exchange *exchange = *slot;
+	size_t arrived = *length;
+
+	if (!exchange || exchange->cancelled || exchange->http->closing)
+		return MHD_NO;
+	if (!exchange->request.method)
+		return begin(exchange, method, version);
+	*length = 0;
+	return arrived ? collect(exchange, data, arrived) : answer(exchange);
+}
+
+static void on_finished(void *context, struct MHD_Connection *connection, void **slot,
+			enum MHD_RequestTerminationCode reason)
+{
+	struct exchange *exchange = *slot;
+
+	if (!exchange)
+		return;
+	exchange->http->unsent -= exchange->unsent;
+	response_finish(&exchange->response);
+	request_finish(&exchange->request);
+	buffer_finish(&exchange->body);
+	free(exchange);
+}
+
+static void on_timer(uv_timer_t *timer);
+
+/* Lets libmicrohttpd work. What it has left to do, or must do later, comes back through the timer. */
+static void run(struct http *http)
+{
+	unsigned long long timeout = 0;
+
+	http->resumed = false;
+	MHD_run(http->daemon);
+	if (http->resumed || MHD_get_timeout(http->daemon, &timeout))
+		uv_timer_start(&http->timer, on_timer, timeout, 0);
+	else
+		uv_timer_stop(&http->timer);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+	run(timer->data);
+}
+
+static void on_poll(uv_poll_t *poll, int status, int events)
+{
+	run(poll->data);
+}
+
+static void wake(struct http *http)
+{
+	uv_timer_start(&http->timer, on_timer, 0, 0);
+}
+
+/*
+ * Without MHD_USE_ERROR_LOG, which has three lines to say about every unix socket. Turbo: a new connection is read from
+ * before it is polled, so that a request is carried out even if its client has left already.
+ */
+static struct MHD_Daemon *start_daemon(struct http *http, const struct http_limits *limits)
+{
+	return MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_TURBO | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME, 0,
+				NULL, NULL, on_request, http, MHD_OPTION_URI_LOG_CALLBACK, on_target, http,
+				MHD_OPTION_NOTIFY_COMPLETED, on_finished, http, MHD_OPTION_CONNECTION_LIMIT,
+				limits->connections, MHD_OPTION_CONNECTION_TIMEOUT, limits->timeout,
+				MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_SIZE, MHD_OPTION_END);
+}
+
+int http_create(struct http **result, uv_loop_t *loop, struct api *api, const struct http_limits *limits)
+{
+	struct http *http = calloc(1, sizeof(*http));
+	int r = -EIO;
+
+	if (!http)
+		return -ENOMEM;
+	http->api = api;
+	http->unsent_max = limits->unsent;
+	list_init(&http->deferred);
+	http->daemon = start_daemon(http, limits);
+	if (http->daemon)
+		r = uv_poll_init(loop, &http->poll,
+				 MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd);
+	if (r < 0) {
+		MHD_stop_daemon(http->daemon);
+		free(http);
+		return r;
+	}
+	uv_timer_init(loop, &http->timer);
+	http->poll.data = http->timer.data = http;
+	http->open_handles = 2;
+	uv_poll_start(&http->poll, UV_READABLE, on_poll);
+	*result = http;
+	return 0;
+}
+
+void http_add(struct http *http, int fd, const struct identity *identity)
+{
+	struct peer peer = {AF_UNIX, *identity};
+
+	if (MHD_add_connection(http->daemon, fd, (const struct sockaddr *)&peer, sizeof(peer)))
+		wake(http);
+	else
+		log_warn("Closed a new connection: %s", errno == ENFILE ? "there are too many" : strerror(errno));
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+	struct http *http = handle->data;
+
+	if (--http->open_handles == 0)
+		free(http);
+}
+
+void http_destroy(struct http *http)
+{
+	struct exchange *exchange, *after;
+
+	if (!http)
+		return;
+	http->closing = true;
+	/* libmicrohttpd panics if it is stopped with suspended connections. */
+	list_for_each_safe (exchange, after, &http->deferred, link)
+		cancel(exchange);
+	MHD_run(http->daemon);
+	uv_close((uv_handle_t *)&http->poll, on_closed);
+	uv_close((uv_handle_t *)&http->timer, on_closed);
+	MHD_stop_daemon(http->daemon);
+}

@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/server.h"
+
+#include "bridge/websocket.h"
+#include "daemon/lock.h"
+#include "pty/console.h"
+#include "util/cleanup.h"
+#include "util/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#define OPEN_FILES_WANTED 65536
+#define RECEIVE_SIZE 4096 /* of each WebSocket: a terminal's client sends less at a time, and each has one */
+#define HANDSHAKE_SECONDS 10
+#define HEAD_MILLISECONDS 10000
+#define PARKED_MAX 1024
+#define HTTP_CONNECTIONS_MAX 4096
+#define HTTP_TIMEOUT_SECONDS 30
+#define HTTP_UNSENT_MAX (64 * 1024 * 1024) /* a log's answer is a copy of it */
+
+/* --- the pieces, in the order in which they depend on each other --- */
+
+/* An instance costs five descriptors, a session two. */
+static void raise_open_files(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	if (limit.rlim_max != RLIM_INFINITY && limit.rlim_max < OPEN_FILES_WANTED)
+		limit.rlim_cur = limit.rlim_max;
+	else /* never unlimited: libwebsockets has a table as large as this */
+		limit.rlim_cur = OPEN_FILES_WANTED;
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+		log_warn("the limit of open files could not be raised: %s", strerror(errno));
+}
+
+/* Makes the last directory of the path, and those above it for a user who has no state directory yet. */
+static int make_directory(const char *directory, struct error *error)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s", directory);
+	for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		mkdir(path, 0755);
+		*slash = '/';
+	}
+	if (mkdir(path, 0711) < 0)
+		return errno == EEXIST ? 0 : error_set(error, -errno, "%s: %s", directory, strerror(errno));
+	chmod(path, 0711); /* whatever the umask: members of --group must get to the socket */
+	return 0;
+}
+
+static int open_loop(struct server *server, const struct options *options, struct error *error)
+{
+	int r = uv_loop_init(&server->loop);
+
+	return r < 0 ? error_set(error, r, "The event loop does not start: %s", strerror(-r)) : 0;
+}
+
+static int open_directory(struct server *server, const struct options *options, struct error *error)
+{
+	int r = make_directory(options->directory, error);
+
+	if (r < 0)
+		return r;
+	server->directory_fd = open(options->directory, O_DIRECTORY | O_PATH | O_CLOEXEC);
+	if (server->directory_fd < 0)
+		return error_set(error, -errno, "%s: %s", options->directory, strerror(errno));
+	r = server->lock_fd = lock_directory(server->directory_fd, options->directory, error);
+	if (r < 0)
+		close_fd(&server->directory_fd);
+	return r < 0 ? r : 0;
+}
+
+static int open_store(struct server *server, const struct options *options, struct error *error)
+{
+	char path[PATH_MAX + 16];
+
+	snprintf(path, sizeof(path), "%s/consoled.db", options->directory);
+	return store_open(&server->store, path, error);
+}
+
+static int start_consoles(struct server *server, const struct options *options, struct error *error)
+{
+	int r = consoles_create(&server->consoles, &server->loop, options->directory, options->keeper);
+
+	return r < 0 ? error_set(error, r, "%s: %s", options->directory, strerror(-r)) : 0;
+}
+
+static int start_websockets(struct server *server, const struct options *options, struct error *error)
+{
+	const struct websockets_limits limits = {.receive_size = RECEIVE_SIZE, .handshake = HANDSHAKE_SECONDS};
+
+	if (websockets_create(&server->websockets, &server->loop, &limits) < 0)
+		return error_set(error, -EIO, "libwebsockets does not start: is libwebsockets-evlib-uv installed?");
+	return 0;
+}
+
+static int start_operations(struct server *server, const struct options *options, struct error *error)
+{
+	int r = events_init(&server->events, &server->loop, server->websockets);
+
+	if (r < 0)
+		return r;
+	r = operations_init(&server->operations, &server->loop, &server->events);
+	if (r < 0)
+		events_finish(&server->events);
+	return r;
+}
+
+static int load_instances(struct server *server, const struct options *options, struct error *error)
+{
+	server->instances = (struct instances){
+		.loop = &server->loop,
+		.store = server->store,
+		.consoles = server->consoles,
+		.operations = &server->operations,
+		.events = &server->events,
+		.websockets = server->websockets,
+		.attach_timeout = options->attach_timeout,
+	};
+	return instances_init(&server->instances, error);
+}
+
+static int start_http(struct server *server, const struct options *options, struct error *error)
+{
+	const struct http_limits limits = {
+		.connections = HTTP_CONNECTIONS_MAX, .timeout = HTTP_TIMEOUT_SECONDS, .unsent = HTTP_UNSENT_MAX};
+	int r;
+
+	server->api = (struct api){
+		.instances = &server->instances,
+		.operations = &server->operations,
+		.events = &server->events,
+	};
+	r = http_create(&server->http, &server->loop, &server->api, &limits);
+	return r < 0 ? error_set(error, r, "The HTTP server does not start: %s", strerror(-r)) : 0;
+}
+
+static int start_listener(struct server *server, const struct options *options, struct error *error)
+{
+	snprintf(server->socket_path, sizeof(server->socket_path), "%.*s/unix.socket", PATH_MAX - 16,
+		 options->directory);
+	return listener_create(&server->listener, &server->loop, &server->api, server->http,
+			       &(struct listener_config){
+				       .path = server->socket_path,
+				       .group = options->group,
+				       .parked_max = PARKED_MAX,
+				       .head_timeout = HEAD_MILLISECONDS,
+			       },
+			       error);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+	struct server *server = handle->data;
+
+	log_info("signal %d: ending; instances go on", number);
+	uv_stop(&server->loop);
+}
+
+static int watch_signals(struct server *server, const struct options *options, struct error *error)
+{
+	static const int numbers[SERVER_SIGNALS] = {SIGTERM, SIGINT, SIGHUP};
+
+	for (size_t i = 0; i < SERVER_SIGNALS; i++) {
+		uv_signal_init(&server->loop, &server->signals[i]);
+		server->signals[i].data = server;
+		uv_signal_start(&server->signals[i], on_signal, numbers[i]);
+	}
+	return 0;
+}
+
+/* --- their undoing --- */
+
+static void unwatch_signals(struct server *server)
+{
+	for (size_t i = 0; i < SERVER_SIGNALS; i++)
+		uv_close((uv_handle_t *)&server->signals[i], NULL);
+}
+
+static void stop_listener(struct server *server)
+{
+	listener_destroy(server->listener);
+}
+
+static void stop_http(struct server *server)
+{
+	http_destroy(server->http);
+}
+
+static void unload_instances(struct server *server)
+{
+	instances_finish(&server->instances);
+}
+
+static void stop_operations(struct server *server)
+{
+	operations_finish(&server->operations);
+	events_finish(&server->events);
+}
+
+static void stop_websockets(struct server *server)
+{
+	websockets_destroy(server->websockets);
+}
+
+static void stop_consoles(struct server *server)
+{
+	consoles_destroy(server->consoles);
+}
+
+static void close_store(struct server *server)
+{
+	store_close(server->store);
+}
+
+static void close_directory(struct server *server)
+{
+	close_fd(&server->lock_fd);
+	close_fd(&server->directory_fd);
+}
+
+static void close_loop(struct server *server)
+{
+	uv_run(&server->loop, UV_RUN_DEFAULT); /* the close callbacks */
+	if (uv_loop_close(&server->loop) < 0)
+		log_error("handles were left on the loop");
+}
+
+/* Started downwards, finished upwards. A start that fails undoes itself. */
+static const struct {
+	int (*start)(struct server *server, const struct options *options, struct error *error);
+	void (*finish)(struct server *server);
+} stages[] = {
+	{open_loop, close_loop},
+	{open_directory, close_directory},
+	{open_store, close_store},
+	{start_consoles, stop_consoles},
+	{start_websockets, stop_websockets},
+	{start_operations, stop_operations},
+	{load_instances, unload_instances},
+	{start_http, stop_http},
+	{start_listener, stop_listener},
+	{watch_signals, unwatch_signals},
+};
+
+#define STAGES (sizeof(stages) / sizeof(stages[0]))
+
+int server_init(struct server *server, const struct options *options, struct error *error)
+{
+	int r;
+
+	*server = (struct server){.directory_fd = -1, .lock_fd = -1};
+	raise_open_files();
+	signal(SIGPIPE, SIG_IGN);
+	for (; server->stage < STAGES; server->stage++) {
+		r = stages[server->stage].start(server, options, error);
+		if (r < 0)
+			return r;
+	}
+	instances_autostart(&server->instances);
+	return 0;
+}
+
+void server_run(struct server *server)
+{
+	uv_run(&server->loop, UV_RUN_DEFAULT);
+}
+
+void server_finish(struct server *server)
+{
+	while (server->stage > 0)
+		stages[--server->stage].finish(server);
+}

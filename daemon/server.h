@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The composition root: the loop and everything on it. It lives on main's stack. */
+#pragma once
+
+#include "api/api.h"
+#include "daemon/http.h"
+#include "daemon/listener.h"
+#include "daemon/options.h"
+#include "instances/instances.h"
+#include "operations/events.h"
+#include "operations/operations.h"
+
+#include <uv.h>
+
+#define SERVER_SIGNALS 3
+
+struct server {
+	uv_loop_t loop;
+	uv_signal_t signals[SERVER_SIGNALS];
+	int directory_fd, lock_fd;
+	struct store *store;
+	struct consoles *consoles;
+	struct websockets *websockets;
+	struct events events;
+	struct operations operations;
+	struct instances instances;
+	struct api api;
+	struct http *http;
+	struct listener *listener;
+	unsigned int stage; /* how far server_init() came */
+	char socket_path[PATH_MAX];
+};
+
+/*
+ * Makes the directory, takes its lock, loads what is there and listens. -errno with the reason; server_finish() is to
+ * be called all the same.
+ */
+int server_init(struct server *server, const struct options *options, struct error *error);
+
+/* Serves until SIGTERM, SIGINT or SIGHUP. */
+void server_run(struct server *server);
+
+/* Releases everything. Instances go on. */
+void server_finish(struct server *server);

@@ -1,0 +1,406 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/unit/front.h"
+
+/* ---- requests ---- */
+
+static void test_requests(void **state)
+{
+	struct front *front = front_create_default();
+
+	ask(front, "GET /1.0?a=b HTTP/1.1\r\nHost: x\r\nX-Test: !\r\n\r\n", 200, "GET /1.0 b 0 me!", false);
+	ask(front, "GET /1.0? HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 200, "GET /1.0 - 0 me", true);
+	ask(front, "GET /1.0 HTTP/1.0\r\n\r\n", 200, "GET /1.0 - 0 me", true);
+	ask(front, "GET /1.0 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", 200, "GET /1.0 - 0 me", false);
+	ask(front, "GET http://x/1.0/%41%2f?a=%42 HTTP/1.1\r\nHost: x\r\n\r\n", 200, "GET /1.0/%41%2f B 0 me", false);
+	ask(front, "GET /1.0 HTTP/1.1\nHost: x\n\n", 200, "GET /1.0 - 0 me", false);
+	ask(front, "\r\nGET /1.0 HTTP/1.1\r\nHost: x\r\n\r\n", 200, "GET /1.0 - 0 me", false);
+	ask(front, "FOO //x HTTP/1.1\r\nHost: x\r\n\r\n", 200, "FOO //x - 0 me", false);
+	ask(front, "OPTIONS / HTTP/1.1\r\nHost: x\r\n\r\n", 200, "OPTIONS / - 0 me", false);
+	ask(front, "GET /x HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n\"\"\n", 200, "GET /x - 3 me", false);
+	ask(front, "PUT /x HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", 200, "PUT /x - 0 me", false);
+	ask(front,
+	    "PUT /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n00C;x=y\r\n little beer\r\n"
+	    "0\r\nTrailer: x\r\n\r\n",
+	    200, "PUT /x - 17 me", false);
+	front_destroy(front);
+}
+
+static void test_head_method(void **state)
+{
+	struct front *front = front_create_default();
+	struct client client;
+
+	client_open(&client, front);
+	client_send(&client, "HEAD /1.0 HTTP/1.1\r\nHost: x\r\n\r\nGET /2.0 HTTP/1.1\r\nHost: x\r\n\r\n");
+	expect_response(&client, 200, "", true);
+	expect(&client, 200, "GET /2.0 - 0 me");
+	client_close(&client);
+	front_destroy(front);
+}
+
+static void test_expect_continue(void **state)
+{
+	struct front *front = front_create_default();
+	struct client client;
+
+	client_open(&client, front);
+	client_send(&client, "PUT /x HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+	expect(&client, 100, "");
+	client_send(&client, "hello");
+	expect(&client, 200, "PUT /x - 5 me");
+	client_close(&client);
+	front_destroy(front);
+}
+
+static void test_refusals(void **state)
+{
+	static const char missing_host[] = "400 Bad Request: missing required Host header";
+	struct front *front = front_create_default();
+
+	ask(front, "hello\r\n\r\n", 400, "400 Bad Request", true);
+	ask(front, "GET /1.0 HTTP/1.1\r\n\r\n", 400, missing_host, true);
+	ask(front, "GET /?a=%zz HTTP/1.1\r\nHost: x\r\n\r\n", 400, "400 Bad Request", true);
+	ask(front, "GET /a b HTTP/1.1\r\nHost: x\r\n\r\n", 400, "400 Bad Request", true);
+	ask(front, "GET 1.0 HTTP/1.1\r\nHost: x\r\n\r\n", 400, "400 Bad Request", true);
+	ask(front, "PUT /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n", 501, NULL, true);
+	assert_int_equal(front->handled, 0);
+	front_destroy(front);
+}
+
+/* Fields take more memory than their bytes. */
+static void test_large_heads(void **state)
+{
+	static const int sizes[] = {1000, 8000, 9000, 16384, 30000, 34000, 60000};
+	struct front *front = front_create_default();
+	char request[64 * 1024];
+	size_t i;
+
+	for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		snprintf(request, sizeof(request), "GET /1.0 HTTP/1.1\r\nHost: x\r\nX: %0*d\r\n\r\n", sizes[i], 0);
+		ask(front, request, sizes[i] <= 30000 ? 200 : 431, NULL, sizes[i] > 30000);
+	}
+	for (i = 0; i <= 1000; i += 200) {
+		char *end = stpcpy(request, "PUT /1.0 HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n");
+		size_t field;
+
+		for (field = 0; field < i; field++)
+			end = stpcpy(end, "X:y\r\n");
+		strcpy(end, "\r\nhello");
+		ask(front, request, i <= 400 ? 200 : 431, NULL, i > 400);
+	}
+	front_destroy(front);
+}
+
+static void test_dribble(void **state)
+{
+	static const char request[] = "PUT /1.0 HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"
+				      "GET /2.0 HTTP/1.1\r\nHost: x\r\n\r\n";
+	struct front *front = front_create_default();
+	struct client client;
+	size_t i;
+
+	client_open(&client, front);
+	for (i = 0; request[i]; i++) {
+		assert_int_equal(client_push(&client, request + i, 1), 1);
+		uv_run(&front->loop, UV_RUN_ONCE);
+	}
+	expect(&client, 200, "PUT /1.0 - 5 me");
+	expect(&client, 200, "GET /2.0 - 0 me");
+	client_close(&client);
+	front_destroy(front);
+}
+
+static void test_keep_alive(void **state)
+{
+	struct front *front = front_create_default();
+	struct client client;
+	int i;
+
+	client_open(&client, front);
+	for (i = 0; i < 200; i++) {
+		client_send(&client, "GET /1.0 HTTP/1.1\r\nHost: x\r\n\r\n");
+		expect(&client, 200, "GET /1.0 - 0 me");
+	}
+	for (i = 0; i < 200; i++)
+		client_send(&client, "PUT /1.0 HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello");
+	for (i = 0; i < 200; i++)
+		expect(&client, 200, "PUT /1.0 - 5 me");
+	client_close(&client);
+	assert_int_equal(front->handled, 400);
+	front_destroy(front);
+}
+
+/* ---- bodies ---- */
+
+/* Sends until all is sent or the server has closed. */
+static void send_body(struct client *client, size_t length, size_t chunk)
+{
+	char *bytes = malloc(chunk + 64);
+	size_t sent = 0;
+
+	while (sent < length && !client->ended) {
+		size_t piece = length - sent < chunk ? length - sent : chunk, done = 0;
+		int head = snprintf(bytes, 64, "%zx\r\n", piece);
+
+		memset(bytes + head, 'x', piece);
+		memcpy(bytes + head + piece, "\r\n", 2);
+		piece += (size_t)head + 2;
+		WAIT(client->front, (client_read(client), client->ended) ||
+					    (done += client_push(client, bytes + done, piece - done)) == piece);
+		sent += chunk;
+	}
+	free(bytes);
+	if (!client->ended)
+		client_send(client, "0\r\n\r\n");
+}
+
+static void test_large_bodies(void **state)
+{
+	static const char chunked[] = "PUT /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+	static const char too_large[] = "{\"type\":\"error\",\"status\":\"\",\"status_code\":0,\"operation\":\"\","
+					"\"error_code\":413,\"error\":\"Request body is too large\",\"metadata\":null}"
+					"\n\n";
+	struct front *front = front_create_default();
+	struct client client;
+
+	ask(front, "PUT /x HTTP/1.1\r\nHost: x\r\nContent-Length: 2097152\r\n\r\n", 413, too_large, true);
+	ask(front, "PUT /x HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 1048577\r\n\r\n", 413,
+	    too_large, true);
+	client_open(&client, front);
+	client_send(&client, chunked);
+	send_body(&client, 64 * 1024 * 1024, 50000);
+	assert_true(client.ended);
+	expect(&client, 413, too_large);
+	client_close(&client);
+	assert_int_equal(front->handled, 0);
+
+	client_open(&client, front);
+	client_send(&client, chunked);
+	send_body(&client, API_BODY_MAX, 65536);
+	expect(&client, 200, "PUT /x - 1048576 me");
+	client_close(&client);
+	front_destroy(front);
+}
+
+static void test_large_answer_to_slow_reader(void **state)
+{
+	struct front *front = front_create_default();
+	struct client client, other;
+
+	client_open(&client, front);
+	client_send(&client, "GET /big HTTP/1.1\r\nHost: x\r\n\r\n");
+	WAIT(front, front->handled == 1);
+	client_open(&other, front);
+	client_send(&other, "GET /other HTTP/1.1\r\nHost: x\r\n\r\n");
+	expect(&other, 200, "GET /other - 0 me");
+	expect(&client, 200, NULL);
+	client_send(&client, "GET /other HTTP/1.1\r\nHost: x\r\n\r\n");
+	expect(&client, 200, "GET /other - 0 me");
+	client_close(&client);
+	client_close(&other);
+	front_destroy(front);
+}
+
+/* Clients that do not read their answers cannot make the server hold more than it may. */
+static void test_unsent_limit(void **state)
+{
+	struct front *front = front_create_default();
+	struct client lazy, next;
+
+	client_open(&lazy, front);
+	client_send(&lazy, "GET /big HTTP/1.1\r\nHost: x\r\n\r\n");
+	WAIT(front, front->handled == 1);
+	client_open(&next, front);
+	client_send(&next, "GET /big HTTP/1.1\r\nHost: x\r\n\r\n");
+	expect(&next, 503, NULL);
+	client_send(&next, "GET /other HTTP/1.1\r\nHost: x\r\n\r\n");
+	expect(&next, 200, "GET /other - 0 me");
+	expect(&lazy, 200, NULL);
+	client_send(&next, "GET /big HTTP/1.1\r\nHost: x\r\n\r\n");
+	expect(&next, 200, NULL);
+	client_close(&lazy);
+	client_close(&next);
+	front_destroy(front);
+}
+
+/* ---- deferred responses ---- */
+
+static void test_deferred(void **state)
+{
+	struct front *front = front_create_default();
+	struct client client, other;
+	int i;
+
+	client_open(&client, front);
+	client_open(&other, front);
+	for (i = 0; i < 3; i++) {
+		client_send(&client, "PUT /defer HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"
+				     "GET /next HTTP/1.1\r\nHost: x\r\n\r\n");
+		WAIT(front, front->deferred);
+		client_send(&other, "GET /other HTTP/1.1\r\nHost: x\r\n\r\n");
+		expect(&other, 200, "GET /other - 0 me");
+		client_read(&client);
+		assert_int_equal(client.length, 0);
+		complete_deferred(front);
+		expect(&client, 200, "PUT /defer - 5 me");
+		expect(&client, 200, "GET /next - 0 me");
+	}
+	/* From within another request's handler. */
+	client_send(&client, "GET /defer HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+	WAIT(front, front->deferred);
+	client_send(&other, "DELETE /complete HTTP/1.1\r\nHost: x\r\n\r\n");
+	expect(&other, 200, "DELETE /complete - 0 me");
+	expect(&client, 200, "GET /defer - 0 me");
+	expect_end(&client);
+	client_close(&client);
+	client_close(&other);
+	assert_int_equal(front->cancelled, 0);
+	front_destroy(front);
+}
+
+static void test_client_leaves_deferred(void **state)
+{
+	struct front *front = front_create_default();
+	struct client client;
+	int i;
+
+	for (i = 0; i < 4; i++) {
+		client_open(&client, front);
+		client_send(&client, "GET /defer HTTP/1.1\r\nHost: x\r\n\r\n");
+		if (i & 1)
+			client_send(&client, "GET /never HTTP/1.1\r\nHost: x\r\n\r\n");
+		WAIT(front, front->deferred);
+		if (i & 2) {
+			shutdown(client.fd, SHUT_WR);
+			expect_end(&client);
+		}
+		client_close(&client);
+		WAIT(front, front->cancelled == (unsigned int)i + 1);
+	}
+	assert_int_equal(front->handled, 4);
+	front_destroy(front);
+}
+
+/* Completed, and gone before the answer could be written. */
+static void test_client_leaves_completed(void **state)
+{
+	struct front *front = front_create_default();
+	struct client client;
+
+	client_open(&client, front);
+	client_send(&client, "GET /defer HTTP/1.1\r\nHost: x\r\n\r\n");
+	WAIT(front, front->deferred);
+	client_close(&client);
+	complete_deferred(front);
+	ask(front, "GET /1.0 HTTP/1.1\r\nHost: x\r\n\r\n", 200, "GET /1.0 - 0 me", false);
+	assert_int_equal(front->cancelled, 0);
+	front_destroy(front);
+}
+
+/* Go's server, and so LXD, carries out what was sent whole. */
+static void test_client_leaves_at_once(void **state)
+{
+	struct front *front = front_create_default();
+	struct client client;
+
+	client_open(&client, front);
+	client_send(&client, "PUT /1.0 HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello");
+	client_close(&client);
+	WAIT(front, front->handled == 1);
+	front_destroy(front);
+}
+
+static void test_destroy_with_work(void **state)
+{
+	static const char *const requests[] = {"GET /defer HTTP/1.1\r\nHost: x\r\n\r\n",
+					       "GET /big HTTP/1.1\r\nHost: x\r\n\r\n",
+					       "PUT /x HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhello",
+					       "GET /half HT",
+					       "PUT /half HT",
+					       "GET /defer HTTP/1.1\r\nHost: x\r\n\r\n",
+					       "GET /done HTTP/1.1\r\nHost: x\r\n\r\n",
+					       ""};
+	struct front *front = front_create_default();
+	struct client clients[8], late;
+	size_t i;
+
+	for (i = 0; i < 8; i++) {
+		client_open(&clients[i], front);
+		client_send(&clients[i], requests[i]);
+	}
+	WAIT(front, front->handled == 4);
+	complete_deferred(front);
+	client_open(&late, front);
+	client_send(&late, "GET /late HTTP/1.1\r\nHost: x\r\n\r\n");
+	client_send(&clients[6], "GET /defer HTTP/1.1\r\nHost: x\r\n\r\n");
+	front_destroy(front);
+	for (i = 0; i < 8; i++)
+		client_close(&clients[i]);
+	client_close(&late);
+}
+
+static void test_request_timeout(void **state)
+{
+	struct front *front = front_create(&(struct http_limits){1000, 1, FRONT_UNSENT}, 100, 10000);
+	struct client half, waiting;
+
+	client_open(&waiting, front);
+	client_send(&waiting, "GET /defer HTTP/1.1\r\nHost: x\r\n\r\n");
+	WAIT(front, front->deferred);
+	client_open(&half, front);
+	client_send(&half, "PUT /x HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhello");
+	expect_end(&half);
+	complete_deferred(front);
+	expect(&waiting, 200, "GET /defer - 0 me");
+	client_close(&half);
+	client_close(&waiting);
+	front_destroy(front);
+}
+
+static void test_connection_limit(void **state)
+{
+	struct front *front = front_create(&(struct http_limits){2, 30, FRONT_UNSENT}, 100, 10000);
+	struct client clients[3];
+	int i;
+
+	for (i = 0; i < 3; i++) {
+		client_open(&clients[i], front);
+		client_send(&clients[i], "GET /1.0 HTTP/1.1\r\nHost: x\r\n\r\n");
+		if (i < 2)
+			expect(&clients[i], 200, "GET /1.0 - 0 me");
+	}
+	expect_end(&clients[2]);
+	client_close(&clients[0]);
+	client_close(&clients[2]);
+	/* The place is free once the server has seen the end. */
+	for (i = 0; i < 100; i++)
+		uv_run(&front->loop, UV_RUN_NOWAIT);
+	ask(front, "GET /1.0 HTTP/1.1\r\nHost: x\r\n\r\n", 200, "GET /1.0 - 0 me", false);
+	client_close(&clients[1]);
+	front_destroy(front);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_requests),
+		cmocka_unit_test(test_head_method),
+		cmocka_unit_test(test_expect_continue),
+		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_large_heads),
+		cmocka_unit_test(test_dribble),
+		cmocka_unit_test(test_keep_alive),
+		cmocka_unit_test(test_large_bodies),
+		cmocka_unit_test(test_large_answer_to_slow_reader),
+		cmocka_unit_test(test_unsent_limit),
+		cmocka_unit_test(test_deferred),
+		cmocka_unit_test(test_client_leaves_deferred),
+		cmocka_unit_test(test_client_leaves_completed),
+		cmocka_unit_test(test_client_leaves_at_once),
+		cmocka_unit_test(test_destroy_with_work),
+		cmocka_unit_test(test_request_timeout),
+		cmocka_unit_test(test_connection_limit),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
