@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -408,6 +409,20 @@ static void test_program_surroundings(void **state)
 	run(f, "tty -s && test $(ps -o sid= $$) -eq $$ && echo leads; pwd; stty size; umask;"
 	       "for n in 3 4 5 6 7 8 9; do test -e /proc/$$/fd/$n && echo open $n; done");
 	assert_string_equal(text_of(f), "leads\r\n/\r\n24 80\r\n0022\r\n");
+}
+
+/* The daemon opens many files; a program's select(2) must not meet a descriptor that it has no room for. */
+static void test_open_files(void **state)
+{
+	struct fixture *f = *state;
+	struct rlimit before, raised;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	raised = (struct rlimit){before.rlim_max, before.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &raised), 0);
+	run(f, "[ $(ulimit -Sn) -le 1024 ] && echo few");
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_string_equal(text_of(f), "few\r\n");
 }
 
 static void test_user(void **state)
@@ -965,6 +980,7 @@ int main(void)
 		with(test_useless_keeper),
 		with(test_too_long),
 		with(test_program_surroundings),
+		with(test_open_files),
 		with(test_user),
 		with(test_much_then_exit),
 		with(test_many_times),
