@@ -176,14 +176,27 @@ static const struct console_handler console_handler = {
 
 /* --- changes --- */
 
+/* How much of the console is kept. The value has been checked when it was set. */
+static uint64_t capacity_of(const struct store_row *row)
+{
+	uint64_t capacity = RING_CAPACITY_DEFAULT;
+
+	config_parse_size(config_get(row->config, "console.buffer.size", "1MiB"), &capacity);
+	return capacity;
+}
+
 static int start(struct instance *instance, struct error *error)
 {
 	const struct driver *driver = driver_find(&instance->row);
+	int r;
 
 	if (instance_running(instance))
 		return error_set(error, -EALREADY, "The instance is already running");
 	if (!driver)
 		return error_set(error, -EINVAL, "The instance has nothing to run: set process.command");
+	r = console_set_capacity(instance->console, capacity_of(&instance->row));
+	if (r < 0)
+		return error_set(error, r, "console.buffer.size: %s", strerror(-r));
 	return driver->start(&instance->row, instance->console, error);
 }
 
@@ -284,9 +297,6 @@ static int check_update(const struct instance *instance, const struct store_row 
 
 	if (r == 0)
 		r = config_check_devices(instance->row.type, row->devices, &why);
-	if (r == 0 && strcmp(config_get(row->config, "console.buffer.size", ""),
-			     config_get(instance->row.config, "console.buffer.size", "")) != 0)
-		r = error_set(&why, -EINVAL, "console.buffer.size: can be set only when the instance is created");
 	return r < 0 ? error_set(error, r, "Invalid config: %s", error_text(&why)) : 0;
 }
 
@@ -327,7 +337,6 @@ static bool process_is_stopped(pid_t pid)
 int instance_create(struct instance **result, struct instances *instances, struct store_row *row, struct error *error)
 {
 	struct instance *instance = calloc(1, sizeof(*instance));
-	uint64_t capacity = RING_CAPACITY_DEFAULT;
 	int r;
 
 	if (!instance) {
@@ -342,9 +351,8 @@ int instance_create(struct instance **result, struct instances *instances, struc
 	instance->row = *row;
 	*row = (struct store_row){0};
 	instance->status = INSTANCE_STOPPED;
-	config_parse_size(config_get(instance->row.config, "console.buffer.size", "1MiB"), &capacity);
-	r = console_create(&instance->console, instances->consoles, instance->row.name, capacity, &console_handler,
-			   instance, error);
+	r = console_create(&instance->console, instances->consoles, instance->row.name, capacity_of(&instance->row),
+			   &console_handler, instance, error);
 	if (r < 0) {
 		instance_destroy(instance);
 		return r;

@@ -87,6 +87,29 @@ static int open_ring(struct console *console, uint64_t capacity)
 	return fd < 0 ? -errno : ring_open(&console->ring, fd, false);
 }
 
+int console_set_capacity(struct console *console, uint64_t capacity)
+{
+	cleanup_close int place = -1, fd = -1;
+	struct ring fresh;
+	int r;
+
+	if (capacity == console->ring.capacity)
+		return 0;
+	if (console->socket)
+		return -EBUSY;
+	place = consoles_open(console->consoles, "consoles", console->name, false);
+	r = place < 0 ? place : ring_resize(place, "ring", capacity);
+	if (r < 0)
+		return r;
+	fd = openat(place, "ring", O_RDONLY | O_CLOEXEC);
+	r = fd < 0 ? -errno : ring_open(&fresh, fd, false);
+	if (r < 0)
+		return r;
+	ring_close(&console->ring);
+	console->ring = fresh;
+	return 0;
+}
+
 static void free_console(uv_handle_t *timer)
 {
 	struct console *console = timer->data;

@@ -115,6 +115,12 @@ int console_resize(struct console *console, uint16_t width, uint16_t height);
  */
 ssize_t console_write(struct console *console, const void *data, size_t length);
 
+/*
+ * Gives the log another capacity (see ring.h), and keeps as much of it as fits. -EBUSY while there is a keeper; what
+ * the disk says; then nothing has changed.
+ */
+int console_set_capacity(struct console *console, uint64_t capacity);
+
 /* Empties the log (promise 2: only this does). Works running and stopped. */
 int console_clear(struct console *console);
 

@@ -71,6 +71,7 @@ struct ring_header {
 	_Atomic uint64_t marks_made; /* ever; the last RING_MARKS of them are in the table, mark n at n % RING_MARKS */
 	_Atomic uint32_t boots_made; /* likewise: boot n is at n % RING_BOOTS, if the slot says so */
 	struct ring_boot_slot boots[RING_BOOTS];
+	_Atomic uint64_t floor; /* nor anything older than this: it was not copied from a smaller ring */
 	_Alignas(4096) struct ring_mark marks[RING_MARKS];
 };
 
@@ -126,26 +127,48 @@ static bool capacity_valid(uint64_t capacity)
 	return capacity >= RING_CAPACITY_MIN && capacity <= RING_CAPACITY_MAX && powerof2(capacity);
 }
 
-int ring_create(int directory_fd, const char *name, uint64_t capacity)
+/* Makes the file under its temporary name, open for writing. Returns the fd. */
+static int create_temporary(int directory_fd, const char *temporary, uint64_t capacity)
 {
 	cleanup_close int fd = -1;
-	char temporary[NAME_MAX + 1];
 	int r;
 
 	if (!capacity_valid(capacity))
 		return -EINVAL;
-	if (snprintf(temporary, sizeof(temporary), "%s.new", name) >= (int)sizeof(temporary))
-		return -ENAMETOOLONG;
 	unlinkat(directory_fd, temporary, 0); /* of somebody who was killed here */
 	fd = openat(directory_fd, temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
 	r = fill(fd, capacity);
-	if (r == 0 && renameat(directory_fd, temporary, directory_fd, name) < 0)
-		r = -errno;
+	if (r < 0)
+		unlinkat(directory_fd, temporary, 0);
+	return r < 0 ? r : move_fd(&fd);
+}
+
+static int rename_temporary(int directory_fd, const char *temporary, const char *name)
+{
+	int r = renameat(directory_fd, temporary, directory_fd, name) < 0 ? -errno : 0;
+
 	if (r < 0)
 		unlinkat(directory_fd, temporary, 0);
 	return r;
+}
+
+static int temporary_name(char temporary[static NAME_MAX + 1], const char *name)
+{
+	return snprintf(temporary, NAME_MAX + 1, "%s.new", name) > NAME_MAX ? -ENAMETOOLONG : 0;
+}
+
+int ring_create(int directory_fd, const char *name, uint64_t capacity)
+{
+	char temporary[NAME_MAX + 1];
+	cleanup_close int fd = -1;
+	int r = temporary_name(temporary, name);
+
+	if (r < 0)
+		return r;
+	fd = create_temporary(directory_fd, temporary, capacity);
+	return fd < 0 ? fd : rename_temporary(directory_fd, temporary, name);
 }
 
 /* Reads the file's identity and checks it against the file's size. */
@@ -201,7 +224,7 @@ static bool offsets_valid(const struct ring *ring, bool writable)
 	uint64_t head = load(&ring->header->head);
 	uint64_t reserved = load(&ring->header->reserved);
 
-	if (base > head || head > reserved || reserved > INT64_MAX)
+	if (base > head || load(&ring->header->floor) > head || head > reserved || reserved > INT64_MAX)
 		return false;
 	return !writable || reserved - head <= ring->capacity;
 }
@@ -399,8 +422,9 @@ uint64_t ring_head(const struct ring *ring)
 static uint64_t oldest(const struct ring *ring)
 {
 	uint64_t reserved = load(&ring->header->reserved);
+	uint64_t floor = load(&ring->header->floor);
 
-	return reserved > ring->capacity ? reserved - ring->capacity : 0;
+	return reserved > ring->capacity ? MAX(floor, reserved - ring->capacity) : floor;
 }
 
 uint64_t ring_tail(const struct ring *ring)
@@ -437,6 +461,48 @@ size_t ring_read(const struct ring *ring, uint64_t *offset, void *data, size_t s
 			return length - gone;
 		}
 	}
+}
+
+/* Makes the empty `to` hold what `from` holds, as much of it as fits, at the same offsets. */
+static void copy(struct ring *to, const struct ring *from)
+{
+	size_t fixed = offsetof(struct ring_header, reserved);
+	uint64_t head = ring_head(from), offset = oldest(from), lost;
+
+	memcpy((char *)to->header + fixed, (const char *)from->header + fixed, sizeof(struct ring_header) - fixed);
+	store(&to->header->inflight_length, 0);
+	store(&to->header->reserved, head); /* no writer: it was the head, but for a read that failed */
+	if (head - offset > to->capacity)
+		offset = head - to->capacity;
+	store(&to->header->floor, offset);
+	while (offset < head) {
+		size_t length = MIN(head - offset, to->capacity - (offset & (to->capacity - 1)));
+
+		ring_read(from, &offset, at(to, offset), length, &lost);
+	}
+}
+
+int ring_resize(int directory_fd, const char *name, uint64_t capacity)
+{
+	char temporary[NAME_MAX + 1];
+	cleanup_close int old_fd = openat(directory_fd, name, O_RDWR | O_CLOEXEC), fd = -1;
+	struct ring old, new;
+	int r = old_fd < 0 ? -errno : temporary_name(temporary, name);
+
+	if (r == 0)
+		r = ring_open(&old, old_fd, true);
+	if (r < 0)
+		return r;
+	ring_recover(&old);
+	fd = create_temporary(directory_fd, temporary, capacity);
+	r = fd < 0 ? fd : ring_open(&new, fd, true);
+	if (r == 0) {
+		copy(&new, &old);
+		ring_close(&new);
+		r = rename_temporary(directory_fd, temporary, name);
+	}
+	ring_close(&old);
+	return r;
 }
 
 int64_t ring_written_at(const struct ring *ring)

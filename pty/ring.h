@@ -47,6 +47,13 @@ struct ring_boot {
 int ring_create(int directory_fd, const char *name, uint64_t capacity);
 
 /*
+ * Makes the ring file another size: a new file, renamed over the old, with the same offsets, boots and marks, and as
+ * much of the log's end as fits. There must be no writer; readers of the old file keep it. Blocking. Errors as above,
+ * and -ENOENT, -EBADMSG: then nothing has changed.
+ */
+int ring_resize(int directory_fd, const char *name, uint64_t capacity);
+
+/*
  * Maps the ring in `fd` for reading or for writing; `fd` is *not* consumed and may be closed afterwards. Everything the
  * header says is checked against the file's size. -EBADMSG: not a ring, or one of another version.
  */

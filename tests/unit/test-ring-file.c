@@ -36,7 +36,8 @@ enum place {
 	INFLIGHT_OFFSET = 112,
 	INFLIGHT_LENGTH = 120,
 	MARKS_MADE = 136,
-	BOOTS = 152,  /* 24 bytes each: number, offset, time */
+	BOOTS = 152, /* 24 bytes each: number, offset, time */
+	FLOOR = 1688,
 	MARKS = 4096, /* 16 bytes each: offset, time */
 	AREA = 65536,
 };
@@ -224,11 +225,53 @@ static void test_damaged(void **state)
 	refused(f, HEAD, 1001);
 	refused(f, HEAD, 999);
 	refused(f, BASE, 1001);
+	refused(f, FLOOR, 1001);
 
 	/* Only a writer knows that nobody is writing. */
 	put(f, RESERVED, 1000 + CAPACITY + 1);
 	assert_int_equal(reopen(f, true), -EBADMSG);
 	assert_int_equal(reopen(f, false), 0);
+}
+
+/* Another size keeps offsets, boots, the last clear and what fits, and takes nothing from who has the old file. */
+static void test_resize(void **state)
+{
+	enum { LENGTH = CAPACITY + 3000 };
+	struct fixture *f = *state;
+	cleanup_free unsigned char *data = malloc(LENGTH), *seen = malloc(LENGTH);
+	struct ring_boot boots[2];
+	struct ring resized;
+	uint64_t offset, lost;
+
+	for (size_t i = 0; i < LENGTH; i++)
+		data[i] = (unsigned char)(i * 7 + i / 251);
+	ring_begin_boot(&f->writer);
+	ring_append(&f->writer, data, 2500);
+	ring_clear(&f->writer);
+	ring_append(&f->writer, data + 2500, LENGTH - 2500);
+	assert_int_equal(ring_resize(f->directory_fd, "ring", CAPACITY + 1), -EINVAL);
+	assert_int_equal(ring_resize(f->directory_fd, "none", CAPACITY), -ENOENT);
+	for (uint64_t capacity = 4 * CAPACITY; capacity >= CAPACITY; capacity /= 4) {
+		cleanup_close int fd = -1;
+
+		assert_int_equal(ring_resize(f->directory_fd, "ring", capacity), 0);
+		fd = openat(f->directory_fd, "ring", O_RDWR | O_CLOEXEC);
+		assert_int_equal(ring_open(&resized, fd, true), 0);
+		assert_int_equal(resized.capacity, capacity);
+		assert_int_equal(ring_head(&resized), LENGTH);
+		assert_int_equal(ring_tail(&resized), 3000);
+		assert_int_equal(ring_boots(&resized, boots, 2), 1);
+		assert_int_equal(ring_written_at(&resized), ring_written_at(&f->writer));
+		offset = 2900; /* of a cursor that was there before */
+		assert_int_equal(ring_read(&resized, &offset, seen, LENGTH, &lost), CAPACITY);
+		assert_int_equal(lost, 100);
+		assert_memory_equal(seen, data + 3000, CAPACITY);
+		assert_int_equal(ring_recover(&resized), 0);
+		ring_close(&resized);
+	}
+	offset = 3000;
+	assert_int_equal(ring_read(&f->writer, &offset, seen, LENGTH, &lost), CAPACITY);
+	assert_memory_equal(seen, data + 3000, CAPACITY);
 }
 
 static void test_wrong_size(void **state)
@@ -451,6 +494,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_recover, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_poison, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_damaged, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_resize, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_wrong_size, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_changed_while_open, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_read_only, setup, teardown),
