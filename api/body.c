@@ -189,6 +189,8 @@ static int syntax_error(const struct request *request, enum body_mode mode, cons
 				 mode == BODY_WHOLE ? "unexpected end of JSON input" : "unexpected EOF");
 	if (json_error_code(problem) == json_error_stack_overflow)
 		return error_set(error, -EINVAL, "exceeded max depth");
+	while (at > 0 && isalnum((unsigned char)text[at - 1])) /* a word is wrong from its first letter */
+		at--;
 	return error_set(error, -EINVAL, "invalid character '%c' looking for beginning of value",
 			 isprint((unsigned char)text[at]) ? text[at] : '?');
 }
