@@ -552,11 +552,11 @@ void websocket_ping(struct websocket *websocket)
 
 void websocket_close(struct websocket *websocket, unsigned int code, const char *reason)
 {
-	if (websocket->state == STATE_OPENING)
+	if (websocket->state == STATE_OPENING && !websocket->established)
 		drop(websocket);
-	if (websocket->state != STATE_OPEN)
+	if (websocket->state >= STATE_CLOSING)
 		return;
-	websocket->state = STATE_CLOSING;
+	websocket->state = STATE_CLOSING; /* also when the 101 is out and `open` was still to be told */
 	if (send_close(websocket, code, reason) < 0) {
 		drop(websocket);
 		return;

@@ -104,6 +104,7 @@ void websocket_ping(struct websocket *websocket);
  * Ends the connection after what was sent: a Close frame with `code` and `reason` (code 0: an empty payload, which
  * LXD's web client takes as the one clean end; reason NULL: none, longer than 123 bytes: cut), then the socket once the
  * peer has answered or after a second. Where the engine still keeps bytes of a message, they have five seconds to leave
- * before that. Before `open` there is nothing to say: the socket is closed. A second call does nothing.
+ * before that. A connection whose handshake is not done is merely closed. Called before `open`, there will be no
+ * `open`. A second call does nothing.
  */
 void websocket_close(struct websocket *websocket, unsigned int code, const char *reason);

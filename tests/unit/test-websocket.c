@@ -89,6 +89,7 @@ static void test_no_request(void **state)
 static void test_close_before_open(void **state)
 {
 	struct connection connection = {0};
+	char head[1024];
 
 	pair_unix(&connection, *state);
 	client_send(&connection, REQUEST "\r\n", strlen(REQUEST "\r\n"));
@@ -97,6 +98,8 @@ static void test_close_before_open(void **state)
 	assert_int_equal(websocket_send(connection.websocket, WEBSOCKET_TEXT, "x", 1), -EPIPE);
 	websocket_want_write(connection.websocket);
 	websocket_close(connection.websocket, 1000, NULL);
+	wait_for(&connection, take_head(&connection, head));
+	expect_close(&connection, 1000); /* the 101 is out: the peer is told */
 	wait_for(&connection, connection.closed == 1 && connection.ended);
 	assert_int_equal(connection.opened, 0);
 	assert_int_equal(connection.written, 0);

@@ -286,7 +286,7 @@ static bool next_frame(const struct connection *connection, struct frame *frame)
 
 static void expect_frame(struct connection *connection, unsigned int head, const void *payload, size_t length)
 {
-	struct frame frame;
+	struct frame frame = {0};
 
 	wait_for(connection, next_frame(connection, &frame) || connection->ended);
 	assert_true(next_frame(connection, &frame));
@@ -299,7 +299,7 @@ static void expect_frame(struct connection *connection, unsigned int head, const
 
 static void expect_close(struct connection *connection, unsigned int code)
 {
-	struct frame frame;
+	struct frame frame = {0};
 
 	wait_for(connection, next_frame(connection, &frame) || connection->ended);
 	assert_true(next_frame(connection, &frame));
