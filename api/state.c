@@ -103,7 +103,11 @@ int state_put(struct api *api, struct request *request, struct response *respons
 		.requestor = request->identity,
 		.done = state_task_done,
 	};
-	r = task_begin(api, request, response, description_of(change.action), instance, &task->operation, error);
+	/* LXD lists a container as such in every operation but those that change its state. */
+	r = task_create(api, request, description_of(change.action), instance->row.name, false, &task->operation,
+			error);
+	if (r == 0)
+		r = task_answer(task->operation, request, response);
 	if (r < 0)
 		free(task);
 	else

@@ -33,8 +33,8 @@ int task_answer(struct operation *operation, const struct request *request, stru
 int task_begin(struct api *api, const struct request *request, struct response *response, const char *description,
 	       const struct instance *instance, struct operation **operation, struct error *error)
 {
-	/* LXD lists a container as such only where it is made, and for its console. */
-	int r = task_create(api, request, description, instance->row.name, false, operation, error);
+	int r = task_create(api, request, description, instance->row.name, instance->row.type == INSTANCE_CONTAINER,
+			    operation, error);
 
 	return r < 0 ? r : task_answer(*operation, request, response);
 }

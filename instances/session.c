@@ -108,14 +108,17 @@ static void session_set_deadline(struct session *session, uint64_t milliseconds)
 
 /* --- output: from the ring to the data socket --- */
 
-/* What the client's own end has taken: what we sent less what its kernel buffer still holds (unix(7), SIOCOUTQ). */
+/*
+ * What the client's own end has taken: what we sent, less what its kernel buffer still holds (unix(7), SIOCOUTQ). Where
+ * that holds nothing, the client is not what things wait for, and so counts as moving.
+ */
 static uint64_t session_taken(struct cursor *cursor)
 {
 	struct session *session = container_of(cursor, struct session, cursor);
 	int queued = 0;
 
-	if (!session->data || ioctl(websocket_fd(session->data), SIOCOUTQ, &queued) < 0)
-		return session->sent;
+	if (!session->data || ioctl(websocket_fd(session->data), SIOCOUTQ, &queued) < 0 || queued == 0)
+		return uv_hrtime();
 	return session->sent - (uint64_t)queued;
 }
 
@@ -268,26 +271,32 @@ static uint64_t first_offset(const struct session *session)
 	return offset;
 }
 
-static void data_open(struct websocket *websocket, void *user)
+/*
+ * The data socket is there. This is the moment of the 101, not of `open`, a turn of the loop later: what the instance
+ * prints in between belongs to the client, who may already know that it is attached.
+ */
+static void session_attach(struct session *session)
 {
-	struct session *session = user;
 	struct instance *instance = session->instance;
-	json_t *context;
+	json_t *context = json_pack("{s:s}", "type", "console");
 
-	if (!instance)
-		return;
 	list_remove(&session->waiting);
 	session->attached = true;
-	session->began = timestamp_now();
 	instance->pending_count--;
 	cursor_init(&session->cursor, instance->console, first_offset(session));
 	session->cursor.taken = session_taken;
 	if (session->width && session->height)
 		console_resize(instance->console, session->width, session->height);
-	context = json_pack("{s:s}", "type", "console");
 	events_lifecycle(instance->instances->events, "instance-console", instance->row.name, NULL, context);
 	json_decref(context);
-	session_pump(session);
+}
+
+static void data_open(struct websocket *websocket, void *user)
+{
+	struct session *session = user;
+
+	if (session->instance)
+		session_pump(session);
 }
 
 static void data_writable(struct websocket *websocket, void *user)
@@ -390,6 +399,8 @@ static void session_connect(struct operation *operation, struct operation_socket
 		log_warn("console of %s: the %s socket was not taken: %s", session->instance->row.name, socket->name,
 			 strerror(-r));
 		session_end(session, OPERATION_FAILURE, strerror(-r), 1011, NULL);
+	} else if (data) {
+		session_attach(session);
 	}
 }
 

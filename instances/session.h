@@ -36,7 +36,6 @@ struct session {
 	struct identity requestor;
 	uint16_t width, height;
 	uint64_t deadline; /* in uv_now() milliseconds; 0: none */
-	int64_t began;     /* when data came */
 
 	bool from_boot;
 	bool attached;        /* data has come; the cursor is placed */
