@@ -273,13 +273,13 @@ static inline size_t client_response(struct client *client, const char **body, b
 /* Waits for a response with this status and, unless NULL, this body, and takes it off. */
 static inline void expect_response(struct client *client, int status, const char *text, bool without_body)
 {
-	const char *body;
+	const char *body = NULL;
 	size_t length;
 	int got;
 
 	WAIT(client->front, (length = client_response(client, &body, without_body)) > 0 || client->ended);
 	if (!length)
-		fail_msg("closed without a response, expected %d %s", status, text);
+		fail_msg("closed without a response, expected %d %s", status, text ? text : "");
 	assert_int_equal(sscanf(client->bytes, "HTTP/1.1 %d ", &got), 1);
 	assert_int_equal(got, status);
 	if (text) {
