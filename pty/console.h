@@ -10,7 +10,7 @@
  *
  * Flow control (design promise 3): as long as a cursor that holds makes progress, the keeper is granted no more than
  * the ring's capacity ahead of it, so that nothing it has not read is overwritten. A cursor without progress for one
- * second is let go: `holding` becomes false, and when it reads again ring_read() tells it what it lost. Grants are
+ * second is let go: `holding` becomes false, and when it reads again it is told what it lost and holds again. Grants are
  * messages to the keeper, sent when the slowest holder has moved by a quarter of the ring, and each half second while
  * the keeper is held. A keeper that is held and hears nothing for two seconds goes on by itself.
  */
@@ -143,5 +143,8 @@ void cursor_init(struct cursor *cursor, struct console *console, uint64_t offset
 
 void cursor_finish(struct cursor *cursor, struct console *console);
 
-/* ring_read() from the cursor; a cursor that has caught up holds again. */
+/*
+ * ring_read() from the cursor. One that had been let go holds again; if it has fallen behind by most of the ring, it
+ * goes on from where three quarters of it are left, and `*lost` says how many bytes it has missed.
+ */
 size_t cursor_read(struct cursor *cursor, struct console *console, void *data, size_t size, uint64_t *lost);

@@ -130,7 +130,7 @@ static void accept_daemon(struct keeper *keeper)
 	if (keeper->phase == KEEPER_IDLE) /* we have nothing to keep, and are about to end */
 		return;
 	keeper->daemon = move_fd(&fd);
-	keeper->heard_at = keeper_now();
+	keeper->waits_since = keeper_now();
 	hello(keeper);
 }
 
@@ -161,7 +161,7 @@ static void take_status(struct keeper *keeper, const struct wire_exit *exit)
 static void take_message(struct keeper *keeper, const struct wire_message *message, void **tail,
 			 int descriptors[static WIRE_DESCRIPTORS])
 {
-	keeper->heard_at = keeper_now();
+	keeper->waits_since = keeper_now();
 	switch ((enum wire_type)message->type) {
 	case WIRE_KEEP:
 		take_keep(keeper, message, tail, descriptors);
@@ -231,6 +231,8 @@ static void drain(struct keeper *keeper)
 		got = ring_append_from(&keeper->ring, keeper->master, (size_t)MIN(room, SIZE_MAX));
 		any = any || got > 0;
 	}
+	if (held(keeper))
+		keeper->waits_since = keeper_now();
 	if (got == -EIO || got == 0)
 		keeper->closed = true;
 	if (any)
@@ -284,7 +286,7 @@ static void handle(struct keeper *keeper, const struct pollfd set[static SLOTS])
 		keeper_on_report(keeper);
 	if (set[SLOT_EXIT].revents && keeper->phase == KEEPER_RUNNING)
 		keeper_on_exit(keeper);
-	if (held(keeper) && keeper_now() >= keeper->heard_at + HELD_MAX)
+	if (held(keeper) && keeper_now() >= keeper->waits_since + HELD_MAX)
 		keeper->limit = UINT64_MAX;
 	keeper_on_time(keeper);
 }
@@ -295,7 +297,7 @@ static int timeout(const struct keeper *keeper)
 	int64_t due = keeper_due(keeper);
 
 	if (held(keeper))
-		due = MIN(due, keeper->heard_at + HELD_MAX);
+		due = MIN(due, keeper->waits_since + HELD_MAX);
 	if (due == TIME_NEVER)
 		return -1;
 	return (int)MIN(MAX(due - keeper_now(), 0), INT_MAX);
@@ -372,7 +374,7 @@ int main(int argc, char **argv)
 	keeper.listener = listen_in(INHERITED_DIRECTORY);
 	if (keeper.listener < 0)
 		return EXIT_FAILURE;
-	keeper.heard_at = keeper_now();
+	keeper.waits_since = keeper_now();
 	run(&keeper);
 	free(keeper.program);
 	free(keeper.packed);

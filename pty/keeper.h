@@ -21,7 +21,7 @@ struct keeper {
 	struct ring ring;
 	int master, eventfd; /* from the daemon */
 	uint64_t limit;      /* the head may not pass it */
-	int64_t heard_at;    /* the daemon's last message */
+	int64_t waits_since; /* when held: since then, or since the daemon's last message if that is later */
 
 	void *packed; /* the program as the daemon packed it, and unpacked */
 	size_t packed_length;

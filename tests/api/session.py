@@ -72,7 +72,11 @@ class Session:
 
     def read(self, timeout=20):
         """Takes in one message of the data socket. False at the end."""
-        message = self.data.message(timeout)
+        try:
+            message = self.data.message(timeout)
+        except TimeoutError:
+            notices = [bytes(notice) for notice in re.findall(rb"\[consoled: [^]]*\]", self.output)]
+            raise TimeoutError(f"no message in {timeout} s after {len(self.output)} bytes; notices: {notices}") from None
         if message is None or message[0] == CLOSE:
             self.ended = True
         elif message[0] == BINARY:

@@ -818,6 +818,52 @@ static void test_stalled_and_reading(void **state)
 	cursor_finish(&f->cursor, f->console);
 }
 
+/* A console that was quiet for longer than a keeper waits for a word is held for its reader like any other. */
+static void test_flood_after_silence(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t end = uv_hrtime() + 2200 * UINT64_C(1000000);
+
+	start(f, "until test -e $F; do sleep 0.02; done; exec seq 1 100000", CONSOLE_RESTART_NO);
+	wait_for(f, f->starts == 1);
+	read_from_now(f, false);
+	wait_for(f, uv_hrtime() >= end);
+	set_flag(f);
+	wait_for(f, head_of(f) >= RING_CAPACITY_MIN);
+	end = uv_hrtime() + 300 * UINT64_C(1000000);
+	wait_for(f, uv_hrtime() >= end);
+	assert_true(head_of(f) == RING_CAPACITY_MIN);
+	while (f->exits == 0) {
+		read_some(f, 8192);
+		uv_run(&f->loop, UV_RUN_NOWAIT);
+	}
+	while (read_some(f, 8192) > 0)
+		;
+	assert_true(f->lost == 0);
+	cursor_finish(&f->cursor, f->console);
+}
+
+/* Who comes back is told what it missed, once, and misses nothing any more, though the flood has not ended. */
+static void test_stalled_reader_comes_back(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t lost;
+
+	read_from_now(f, false);
+	start(f, "exec seq 1 1000000", CONSOLE_RESTART_NO);
+	wait_for(f, !f->cursor.holding && head_of(f) > 4 * RING_CAPACITY_MIN);
+	assert_int_equal(f->exits, 0);
+	read_some(f, 8192);
+	assert_true(f->lost > 0 && f->cursor.holding);
+	lost = f->lost;
+	f->reads = true;
+	wait_for(f, f->exits == 1);
+	while (read_some(f, 8192) > 0)
+		;
+	assert_true(f->lost == lost);
+	cursor_finish(&f->cursor, f->console);
+}
+
 /* A daemon that says nothing (here: whose loop does not run) does not block the program for ever. */
 static void test_stalled_daemon(void **state)
 {
@@ -1003,6 +1049,8 @@ int main(void)
 		with_small(test_stalled_reader),
 		with_small(test_progress_of_peer),
 		with_small(test_stalled_and_reading),
+		with_small(test_flood_after_silence),
+		with_small(test_stalled_reader_comes_back),
 		with_small(test_stalled_daemon),
 		with(test_no_reader),
 		with(test_no_timer_while_idle),
