@@ -5,7 +5,7 @@ build_packages='gcc libc6-dev meson ninja-build pkg-config libuv1-dev libwebsock
 	libjansson-dev libsqlite3-dev uuid-dev'
 client_packages='lxd-client'
 test_packages='libcmocka-dev clang libclang-rt-14-dev clang-format curl python3 python3-pytest python3-pytest-xdist
-	python3-pytest-timeout python3-pylxd python3-websockets python3-yaml nodejs npm util-linux'
+	python3-pytest-timeout python3-pylxd python3-websockets python3-yaml nodejs npm scdoc'
 
 say() {
 	printf '%s: %s\n' "${0##*/}" "$*" >&2
