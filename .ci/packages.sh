@@ -33,18 +33,22 @@ need_packages() {
 		$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends $missing >&2
 }
 
+# quietly COMMAND...: its output is shown only if it fails.
+quietly() {
+	output=$(mktemp)
+	"$@" >"$output" 2>&1 || {
+		cat "$output" >&2
+		rm -f "$output"
+		return 1
+	}
+	rm -f "$output"
+}
+
 # build DIRECTORY MESON-OPTION...: sets up and compiles; quick when there is nothing to do.
 build() {
 	directory=$1
 	shift
-	if [ ! -f "$directory/build.ninja" ]; then
-		say "setting up $directory"
-		meson setup "$directory" "$@" >"$directory.log" 2>&1 || {
-			cat "$directory.log" >&2
-			return 1
-		}
-		rm -f "$directory.log"
-	fi
 	say "building $directory"
-	ninja -C "$directory" --quiet >&2
+	[ -f "$directory/build.ninja" ] || quietly meson setup "$directory" "$@" || return 1
+	quietly ninja -C "$directory"
 }

@@ -39,6 +39,6 @@ struct body_field {
 int body_decode(const struct request *request, enum body_mode mode, const char *type, const struct body_field *fields,
 		json_t **document, struct error *error);
 
-/* The same for an object inside a document. */
+/* The same for an object inside a document; nothing is in NULL and in what is no object. */
 int body_decode_object(json_t *object, const struct request *request, const char *type, const struct body_field *fields,
 		       struct error *error);

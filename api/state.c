@@ -33,9 +33,21 @@ static const char *description_of(enum instance_action action)
 	return actions[action].description; /* the table is in the order of the enum */
 }
 
-/* The fields of a change, wherever they stand; `name` and `timeout` are filled in by the decoder. */
-static int parse(const char *name, int64_t timeout, struct change *change, struct error *error)
+/* Takes a change from an object of a body; from nothing (NULL, null) comes no action. */
+static int decode_change(json_t *object, const struct request *request, struct change *change, struct error *error)
 {
+	const char *name = "";
+	int64_t timeout = 0;
+	const struct body_field fields[] = {
+		{"action", BODY_STRING, &name},
+		{"timeout", BODY_INTEGER, &timeout},
+		{"force", BODY_BOOLEAN, &change->force},
+		{0},
+	};
+	int r = body_decode_object(object, request, "InstanceStatePut", fields, error);
+
+	if (r < 0)
+		return r;
 	change->timeout = timeout > INT_MAX ? INT_MAX : timeout < -1 ? -1 : (int)timeout;
 	for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++) {
 		if (strcmp(actions[i].name, name) == 0) {
@@ -72,15 +84,8 @@ static void state_task_done(struct instance_task *base, const char *error)
 
 int state_put(struct api *api, struct request *request, struct response *response, struct error *error)
 {
-	const char *name = "";
-	int64_t timeout = 0;
+	const struct body_field none[] = {{0}};
 	struct change change = {0};
-	const struct body_field fields[] = {
-		{"action", BODY_STRING, &name},
-		{"timeout", BODY_INTEGER, &timeout},
-		{"force", BODY_BOOLEAN, &change.force},
-		{0},
-	};
 	json_auto_t *document = NULL;
 	struct instance *instance;
 	struct state_task *task;
@@ -88,9 +93,9 @@ int state_put(struct api *api, struct request *request, struct response *respons
 
 	r = find_instance(api, request, &instance, error);
 	if (r == 0)
-		r = body_decode(request, BODY_STREAM, "InstanceStatePut", fields, &document, error);
+		r = body_decode(request, BODY_STREAM, "InstanceStatePut", none, &document, error);
 	if (r == 0)
-		r = parse(name, timeout, &change, error);
+		r = decode_change(document, request, &change, error);
 	if (r < 0)
 		return r;
 	task = calloc(1, sizeof(*task));
@@ -222,26 +227,16 @@ static void bulk_begin(struct bulk *bulk, struct list *tasks)
 int instances_put(struct api *api, struct request *request, struct response *response, struct error *error)
 {
 	json_t *state = NULL;
-	const char *name = "";
-	int64_t timeout = 0;
 	struct change change = {0};
-	const struct body_field outer[] = {{"state", BODY_OBJECT, &state}, {0}};
-	const struct body_field fields[] = {
-		{"action", BODY_STRING, &name},
-		{"timeout", BODY_INTEGER, &timeout},
-		{"force", BODY_BOOLEAN, &change.force},
-		{0},
-	};
+	const struct body_field fields[] = {{"state", BODY_OBJECT, &state}, {0}};
 	json_auto_t *document = NULL;
 	struct list tasks;
 	struct bulk *bulk;
 	int r;
 
-	r = body_decode(request, BODY_STREAM, "InstancesPut", outer, &document, error);
-	if (r == 0 && state)
-		r = body_decode_object(state, request, "InstanceStatePut", fields, error);
+	r = body_decode(request, BODY_STREAM, "InstancesPut", fields, &document, error);
 	if (r == 0)
-		r = parse(name, timeout, &change, error);
+		r = decode_change(state, request, &change, error);
 	if (r < 0)
 		return r;
 	bulk = calloc(1, sizeof(*bulk));
