@@ -10,9 +10,9 @@
  *
  * Flow control (design promise 3): as long as a cursor that holds makes progress, the keeper is granted no more than
  * the ring's capacity ahead of it, so that nothing it has not read is overwritten. A cursor without progress for one
- * second is let go: `holding` becomes false, and when it reads again it is told what it lost and holds again. Grants are
- * messages to the keeper, sent when the slowest holder has moved by a quarter of the ring, and each half second while
- * the keeper is held. A keeper that is held and hears nothing for two seconds goes on by itself.
+ * second is let go: `holding` becomes false, and when it reads again it is told what it lost and holds again. Grants
+ * are messages to the keeper, sent when the slowest holder has moved by a quarter of the ring, and each half second
+ * while the keeper is held. A keeper that is held and hears nothing for two seconds goes on by itself.
  */
 #pragma once
 
