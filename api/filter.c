@@ -13,9 +13,13 @@
 #define CLAUSES_MAX 64
 #define BLANKS " \t\n\v\f\r"
 
-/* Bounds on what a pattern can cost: matching is linear, its automaton grows with the text it has seen. */
+/*
+ * Bounds on what a pattern can cost: matching is linear, its automaton grows with the text it has seen. The last is for
+ * all of a filter's together, in bytes of pattern times bytes of text: at worst some 300 ms and 100 MB.
+ */
 #define PATTERN_MAX 256
 #define PATTERN_TEXT_MAX 1024
+#define WORK_MAX (8 * 1024 * 1024)
 
 struct clause {
 	bool is_or, negated, unequal;
@@ -25,7 +29,7 @@ struct clause {
 };
 
 struct filter {
-	size_t count;
+	size_t count, work;
 	struct clause clauses[CLAUSES_MAX];
 	char text[]; /* the expression, cut into words */
 };
@@ -204,7 +208,17 @@ static const json_t *look_up(const json_t *value, const char *path)
 	}
 }
 
-static bool clause_matches(const struct clause *clause, const json_t *object)
+static bool pattern_matches(struct filter *filter, const struct clause *clause, const char *text)
+{
+	size_t length = strlen(text);
+
+	if (!clause->has_pattern || length > PATTERN_TEXT_MAX || filter->work > WORK_MAX)
+		return false;
+	filter->work += (strlen(clause->value) + 1) * (length + 1);
+	return regexec(&clause->pattern, text, 0, NULL, 0) == 0;
+}
+
+static bool clause_matches(struct filter *filter, const struct clause *clause, const json_t *object)
 {
 	const json_t *value = look_up(object, clause->field);
 	cleanup_free char *dumped = NULL;
@@ -218,12 +232,12 @@ static bool clause_matches(const struct clause *clause, const json_t *object)
 		text = dumped ? dumped : "";
 	}
 	equal = strcasecmp(text, clause->value) == 0;
-	if (!equal && !dumped && clause->has_pattern && strlen(text) <= PATTERN_TEXT_MAX)
-		equal = regexec(&clause->pattern, text, 0, NULL, 0) == 0;
+	if (!equal && !dumped)
+		equal = pattern_matches(filter, clause, text);
 	return (equal != clause->unequal) != clause->negated;
 }
 
-bool filter_matches(const struct filter *filter, const json_t *object)
+int filter_matches(struct filter *filter, const json_t *object)
 {
 	bool match = true;
 
@@ -233,7 +247,7 @@ bool filter_matches(const struct filter *filter, const json_t *object)
 		/* From left to right, each joined to all before it: what is decided already is not evaluated. */
 		if (match == clause->is_or)
 			continue;
-		match = clause_matches(clause, object);
+		match = clause_matches(filter, clause, object);
 	}
-	return match;
+	return filter->work > WORK_MAX ? -E2BIG : match;
 }

@@ -21,5 +21,7 @@ struct filter;
  * operator, clause has no value, ... At most 64 clauses.
  */
 int filter_create(struct filter **filter, const char *expression, struct error *error);
-bool filter_matches(const struct filter *filter, const json_t *object);
+
+/* 1 or 0. -E2BIG: what this filter has been given to match so far costs too much, and so does all that follows. */
+int filter_matches(struct filter *filter, const json_t *object);
 void filter_destroy(struct filter *filter);

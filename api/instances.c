@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* Reading instances: GET of the collection and of one. */
@@ -41,14 +40,6 @@ int find_instance(struct api *api, struct request *request, struct instance **in
 	return 0;
 }
 
-static unsigned int recursion_of(const struct request *request)
-{
-	const char *text = request_query(request, "recursion");
-	int depth = text ? atoi(text) : 0;
-
-	return depth < 0 ? 0 : depth > 2 ? 2 : (unsigned int)depth;
-}
-
 /* What GET of the collection is asked to show. */
 struct listing {
 	const char *collection;
@@ -62,7 +53,7 @@ static int parse_listing(const struct request *request, struct listing *listing,
 	const char *all = request_query(request, "all-projects"), *project = request_query(request, "project");
 	const char *type = request_query(request, "instance-type"), *filter = request_query(request, "filter");
 
-	*listing = (struct listing){.collection = collection_of(request), .recursion = recursion_of(request)};
+	*listing = (struct listing){.collection = collection_of(request), .recursion = request_recursion(request)};
 	if (all && strcmp(all, "true") == 0 && project && *project)
 		return error_set(error, -EINVAL, "Cannot specify a project when requesting all projects");
 	if (type && *type) {
@@ -80,6 +71,7 @@ static int list_one(const struct instance *instance, const struct listing *listi
 {
 	json_auto_t *item = NULL;
 	char url[128];
+	int r;
 
 	if (!in_collection(instance, listing->collection) ||
 	    (listing->type && strcmp(listing->type, instance_type_name(instance->row.type)) != 0))
@@ -87,8 +79,9 @@ static int list_one(const struct instance *instance, const struct listing *listi
 	item = listing->recursion == 2 ? render_full(instance) : render_instance(instance);
 	if (!item)
 		return -ENOMEM;
-	if (!filter_matches(listing->filter, item))
-		return 0;
+	r = filter_matches(listing->filter, item);
+	if (r <= 0)
+		return r;
 	if (listing->recursion > 0)
 		return json_array_append(list, item) < 0 ? -ENOMEM : 0;
 	snprintf(url, sizeof(url), "%s/%s", listing->collection, instance->row.name);
@@ -114,7 +107,7 @@ int instances_get(struct api *api, struct request *request, struct response *res
 	filter_destroy(listing.filter);
 	if (r < 0) {
 		json_decref(list);
-		return r;
+		return r == -E2BIG ? error_set(error, r, "Invalid filter: takes too long to match") : r;
 	}
 	return response_sync(response, list);
 }
@@ -130,6 +123,6 @@ int instance_get(struct api *api, struct request *request, struct response *resp
 		r = render_etag(instance, etag);
 	if (r < 0)
 		return r;
-	return response_sync_etag(response, recursion_of(request) ? render_full(instance) : render_instance(instance),
-				  etag);
+	return response_sync_etag(response,
+				  request_recursion(request) ? render_full(instance) : render_instance(instance), etag);
 }

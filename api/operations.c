@@ -2,11 +2,14 @@
 #include "api/handlers.h"
 #include "operations/operation.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define WAIT_SECONDS_MAX (LONG_MAX / 1000) /* more has no milliseconds, and is for ever */
 
 static int find_operation(struct api *api, const char *id, struct operation **operation, struct error *error)
 {
@@ -16,8 +19,7 @@ static int find_operation(struct api *api, const char *id, struct operation **op
 
 int operations_get(struct api *api, struct request *request, struct response *response, struct error *error)
 {
-	const char *recursion = request_query(request, "recursion");
-	bool full = recursion && atoi(recursion) > 0;
+	bool full = request_recursion(request) > 0;
 
 	return response_sync(response, operations_json(api->operations, full, &request->identity));
 }
@@ -103,8 +105,12 @@ static int parse_timeout(const struct request *request, long *seconds, struct er
 		return 0;
 	errno = 0;
 	*seconds = strtol(text, &end, 10);
-	if (*end || errno || strspn(text, " \t\n"))
+	if (*end || isspace((unsigned char)*text))
 		return error_set(error, -EIO, "strconv.Atoi: parsing \"%s\": invalid syntax", text);
+	if (errno)
+		return error_set(error, -EIO, "strconv.Atoi: parsing \"%s\": value out of range", text);
+	if (*seconds > WAIT_SECONDS_MAX)
+		*seconds = -1;
 	return 0;
 }
 

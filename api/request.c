@@ -150,3 +150,14 @@ const char *request_query(const struct request *request, const char *name)
 			return request->query[i].value;
 	return NULL;
 }
+
+unsigned int request_recursion(const struct request *request)
+{
+	const char *text = request_query(request, "recursion");
+	unsigned long depth;
+
+	if (!text || text[strspn(text, "0123456789")])
+		return 0;
+	depth = strtoul(text, NULL, 10); /* ULONG_MAX on overflow */
+	return depth < 2 ? (unsigned int)depth : 2;
+}

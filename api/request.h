@@ -46,5 +46,8 @@ void request_finish(struct request *request);
 /* A query value, or NULL. */
 const char *request_query(const struct request *request, const char *name);
 
+/* The query's `recursion`: 0, 1 or 2, which is also what more is. 0 where it is absent or anything but digits. */
+unsigned int request_recursion(const struct request *request);
+
 /* %-decodes in place. -EINVAL for a broken escape or one that gives NUL. */
 int request_decode(char *text);

@@ -76,12 +76,25 @@ int response_async(struct response *response, json_t *operation)
 	return r < 0 ? r : response_header(response, "Location", "%s", path);
 }
 
-void response_error_status(struct response *response, unsigned int status, const char *text)
+/* Bytes that are not UTF-8 may have come with the request, or be what was cut: all but ASCII becomes '?' then. */
+static json_t *message_of(const char *text)
 {
+	cleanup_free char *copy = NULL;
 	json_t *message = json_string(text);
 
-	if (!message) /* bytes that are not UTF-8 came with the request */
-		message = json_string("invalid request");
+	if (message)
+		return message;
+	copy = strdup(text);
+	for (char *at = copy; at && *at; at++)
+		if ((unsigned char)*at >= 0x80)
+			*at = '?';
+	return copy ? json_string(copy) : NULL;
+}
+
+void response_error_status(struct response *response, unsigned int status, const char *text)
+{
+	json_t *message = message_of(text);
+
 	while (response->header_count)
 		free(response->headers[--response->header_count].value);
 	response->status = status;

@@ -122,6 +122,8 @@ int state_put(struct api *api, struct request *request, struct response *respons
 
 /* --- all instances: `lxc stop --all` --- */
 
+#define BULK_NAMED_MAX 512 /* instances that the operation lists: an event has to fit into one message */
+
 /* A change of many instances behind one operation, which ends with the last of them. */
 struct bulk {
 	struct operation *operation;
@@ -177,11 +179,12 @@ static int bulk_collect(struct api *api, struct bulk *bulk, const struct change 
 
 	list_for_each (instance, &api->instances->all, link) {
 		struct bulk_task *task;
-		int r;
+		int r = 0;
 
 		if (!concerns(instance, change->action))
 			continue;
-		r = operation_add_instance(bulk->operation, instance->row.name, false);
+		if (bulk->open <= BULK_NAMED_MAX)
+			r = operation_add_instance(bulk->operation, instance->row.name, false);
 		task = r == 0 ? calloc(1, sizeof(*task)) : NULL;
 		if (!task)
 			return -ENOMEM;

@@ -28,6 +28,13 @@
 /* A connection's memory in libmicrohttpd: the request's head and the answer's. A larger head gets a 431. */
 #define POOL_SIZE (32 * 1024)
 
+/* An answer that is no larger is always sent: a slow reader of a log must not shut out everybody. */
+#define SMALL_ANSWER (16 * 1024)
+
+/* Bytes of all bodies that are there at once; one that is small is always taken. */
+#define RECEIVED_MAX (32 * 1024 * 1024)
+#define SMALL_BODY (16 * 1024)
+
 struct http {
 	struct api *api;
 	struct MHD_Daemon *daemon;
@@ -35,6 +42,7 @@ struct http {
 	uv_timer_t timer;
 	unsigned int open_handles;
 	size_t unsent, unsent_max; /* bytes of answers under way */
+	size_t received;           /* bytes of bodies, until their requests are done with */
 	bool resumed;              /* a connection has been resumed since the last MHD_run() */
 	bool closing;
 	struct list deferred; // exchange::link
@@ -83,6 +91,11 @@ static const struct refusal too_much_unsent = {
 	503, "application/json",
 	"{\"type\":\"error\",\"status\":\"\",\"status_code\":0,\"operation\":\"\",\"error_code\":503,"
 	"\"error\":\"Too many answers wait for their clients to read them\",\"metadata\":null}\n\n"};
+
+static const struct refusal too_much_received = {
+	503, "application/json",
+	"{\"type\":\"error\",\"status\":\"\",\"status_code\":0,\"operation\":\"\",\"error_code\":503,"
+	"\"error\":\"Too many large requests at once\",\"metadata\":null}\n\n"};
 
 static const char *field(struct MHD_Connection *connection, const char *name)
 {
@@ -175,11 +188,20 @@ static enum MHD_Result begin(struct exchange *exchange, const char *method, cons
 /* In the middle of a chunked body libmicrohttpd takes no response. */
 static enum MHD_Result collect(struct exchange *exchange, const char *data, size_t length)
 {
-	int r = buffer_append(&exchange->body, data, length, API_BODY_MAX);
+	struct http *http = exchange->http;
+	int r;
 
+	if (exchange->body.length + length > SMALL_BODY && http->received + length > RECEIVED_MAX) {
+		write_refusal(connection_fd(exchange->connection), &too_much_received);
+		return MHD_NO;
+	}
+	r = buffer_append(&exchange->body, data, length, API_BODY_MAX);
 	if (r == -EMSGSIZE)
 		write_refusal(connection_fd(exchange->connection), &body_too_large);
-	return r < 0 ? MHD_NO : MHD_YES;
+	if (r < 0)
+		return MHD_NO;
+	http->received += length;
+	return MHD_YES;
 }
 
 static enum MHD_Result send_response(struct exchange *exchange)
@@ -189,7 +211,7 @@ static enum MHD_Result send_response(struct exchange *exchange)
 	struct MHD_Response *reply;
 	size_t i;
 
-	if (http->unsent + response->length > http->unsent_max)
+	if (response->length > SMALL_ANSWER && http->unsent + response->length > http->unsent_max)
 		return refuse(exchange->connection, &too_much_unsent);
 	reply = MHD_create_response_from_buffer(response->length, response->body, MHD_RESPMEM_MUST_FREE);
 	if (!reply)
@@ -318,6 +340,7 @@ static void on_finished(void *context, struct MHD_Connection *connection, void *
 	if (!exchange)
 		return;
 	exchange->http->unsent -= exchange->unsent;
+	exchange->http->received -= exchange->body.length;
 	response_finish(&exchange->response);
 	request_finish(&exchange->request);
 	buffer_finish(&exchange->body);

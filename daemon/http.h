@@ -18,7 +18,7 @@ struct http;
 struct http_limits {
 	unsigned int connections; /* at once, those with a deferred response included; one more is closed */
 	unsigned int timeout;     /* seconds without a byte moving; not while a response is deferred */
-	size_t unsent;            /* bytes of answers that clients have yet to take, all together; then it is 503 */
+	size_t unsent;            /* bytes of answers that clients have yet to take; beyond, large ones are 503 */
 };
 
 /* -ENOMEM, or -EIO if libmicrohttpd will not start. `api` must outlive the server. */

@@ -254,7 +254,8 @@ static int bind_socket(struct listener *listener, struct error *error)
 
 static int set_permissions(const char *path, const char *group, struct error *error)
 {
-	if (chmod(path, 0660) < 0)
+	/* An ordinary user's own group may have others in it ("users"). */
+	if (chmod(path, group ? 0660 : 0600) < 0)
 		return error_set(error, -errno, "Cannot set the mode of %s: %s", path, strerror(errno));
 	if (group) {
 		struct group *entry = getgrnam(group);

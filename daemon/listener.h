@@ -17,15 +17,15 @@ struct listener;
 
 struct listener_config {
 	const char *path;          /* of the socket, at most 107 bytes */
-	const char *group;         /* may connect as well as the owner; NULL: the owner's own group */
+	const char *group;         /* may connect as well as the owner; NULL: nobody else */
 	unsigned int parked_max;   /* connections with half a request head, at least 1; one more closes the oldest */
 	unsigned int head_timeout; /* milliseconds until such a connection is closed */
 };
 
 /*
- * Listens from now on, with the socket's mode 0660. A socket left behind by a daemon that died is replaced. `api` and
- * `http` must outlive the listener. -EADDRINUSE: somebody answers there; -EEXIST: it is no socket; -ENAMETOOLONG;
- * -ENOENT: no such directory or group.
+ * Listens from now on, with the socket's mode 0660, or 0600 without a group. A socket left behind by a daemon that died
+ * is replaced. `api` and `http` must outlive the listener. -EADDRINUSE: somebody answers there; -EEXIST: it is no
+ * socket; -ENAMETOOLONG; -ENOENT: no such directory or group.
  */
 int listener_create(struct listener **listener, uv_loop_t *loop, struct api *api, struct http *http,
 		    const struct listener_config *config, struct error *error);

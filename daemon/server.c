@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define OPEN_FILES_WANTED 65536
 #define RECEIVE_SIZE 4096 /* of each WebSocket: a terminal's client sends less at a time, and each has one */
@@ -22,7 +23,7 @@
 #define PARKED_MAX 1024
 #define HTTP_CONNECTIONS_MAX 4096
 #define HTTP_TIMEOUT_SECONDS 30
-#define HTTP_UNSENT_MAX (64 * 1024 * 1024) /* a log's answer is a copy of it */
+#define HTTP_UNSENT_MAX (128 * 1024 * 1024) /* a log's answer is a copy of it: two of the largest */
 
 /* --- the pieces, in the order in which they depend on each other --- */
 
@@ -65,6 +66,20 @@ static int open_loop(struct server *server, const struct options *options, struc
 	return r < 0 ? error_set(error, r, "The event loop does not start: %s", strerror(-r)) : 0;
 }
 
+/* Who can write there can have the daemon run anything, by a database of their own. */
+static int check_directory(int fd, const char *directory, struct error *error)
+{
+	struct stat status;
+
+	if (fstat(fd, &status) < 0)
+		return error_set(error, -errno, "%s: %s", directory, strerror(errno));
+	if (status.st_uid != geteuid() && status.st_uid != 0)
+		return error_set(error, -EPERM, "%s belongs to another user", directory);
+	if (status.st_mode & (S_IWGRP | S_IWOTH))
+		return error_set(error, -EPERM, "%s may be written to by others: chmod go-w it", directory);
+	return 0;
+}
+
 static int open_directory(struct server *server, const struct options *options, struct error *error)
 {
 	int r = make_directory(options->directory, error);
@@ -74,7 +89,9 @@ static int open_directory(struct server *server, const struct options *options, 
 	server->directory_fd = open(options->directory, O_DIRECTORY | O_PATH | O_CLOEXEC);
 	if (server->directory_fd < 0)
 		return error_set(error, -errno, "%s: %s", options->directory, strerror(errno));
-	r = server->lock_fd = lock_directory(server->directory_fd, options->directory, error);
+	r = check_directory(server->directory_fd, options->directory, error);
+	if (r == 0)
+		r = server->lock_fd = lock_directory(server->directory_fd, options->directory, error);
 	if (r < 0)
 		close_fd(&server->directory_fd);
 	return r < 0 ? r : 0;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "instances/store.h"
+#include "instances/instances.h"
 #include "util/cleanup.h"
 
 #include <errno.h>
@@ -236,10 +237,13 @@ static bool all_strings(json_t *json)
 /* Whether a row read from disk is what store.h promises: a file is also what somebody's editor made of it. */
 static bool row_is_sound(const struct store_row *row)
 {
+	json_auto_t *description = json_string(row->description); /* NULL if it is not UTF-8 */
 	const char *key;
 	json_t *device;
 
 	if (row->type != INSTANCE_CONTAINER && row->type != INSTANCE_VIRTUAL_MACHINE)
+		return false;
+	if (strlen(row->name) > INSTANCE_NAME_MAX || !description)
 		return false;
 	if (!json_is_object(row->config) || !json_is_object(row->devices) || !json_is_array(row->profiles))
 		return false;

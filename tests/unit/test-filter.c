@@ -320,13 +320,39 @@ static void test_hostile_pattern(void **state)
 		matches("a eq ((((((((((((((((((((((((a|^)*$)*$)*$)*$)*$)*$)*$)*$)*$)*$)*$)*$)*$)*$)*$)*$)*b", object));
 }
 
+/* Texts that drive an automaton into ever new states: all that one filter may cost is bounded, and said. */
+static void test_costly_pattern(void **state)
+{
+	cleanup_free char *expression = NULL;
+	char text[1025] = "", pattern[241];
+	struct filter *filter = NULL;
+	unsigned int random = 1;
+	int r = 0, rounds;
+
+	memset(pattern, '.', 240);
+	pattern[240] = '\0';
+	assert_true(asprintf(&expression, "a eq .*a%sx or a eq .*b%sx", pattern, pattern) > 0);
+	assert_int_equal(filter_create(&filter, expression, NULL), 0);
+	for (rounds = 0; r == 0 && rounds < 1000; rounds++) {
+		json_auto_t *object = NULL;
+
+		for (size_t i = 0; i < 1024; i++)
+			text[i] = (char)('a' + (random = random * 1103515245 + 12345) / 65536 % 3);
+		object = json_pack("{s:s}", "a", text);
+		r = filter_matches(filter, object);
+	}
+	assert_int_equal(r, -E2BIG);
+	assert_in_range(rounds, 5, 50);
+	filter_destroy(filter);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_matches),         cmocka_unit_test(test_opposites),
 		cmocka_unit_test(test_not_an_object),   cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_bounds),          cmocka_unit_test(test_long_values),
-		cmocka_unit_test(test_hostile_pattern),
+		cmocka_unit_test(test_hostile_pattern), cmocka_unit_test(test_costly_pattern),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

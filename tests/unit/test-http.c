@@ -223,6 +223,54 @@ static void test_unsent_limit(void **state)
 	front_destroy(front);
 }
 
+/* However much is unsent, small answers go out. */
+static void test_unsent_small(void **state)
+{
+	struct front *front = front_create(&(struct http_limits){1000, 30, BIG}, 100, 10000);
+	struct client lazy, next;
+
+	client_open(&lazy, front);
+	client_send(&lazy, "GET /big HTTP/1.1\r\nHost: x\r\n\r\n");
+	WAIT(front, front->handled == 1);
+	client_open(&next, front);
+	client_send(&next, "GET /other HTTP/1.1\r\nHost: x\r\n\r\n");
+	expect(&next, 200, "GET /other - 0 me");
+	client_close(&lazy);
+	client_close(&next);
+	front_destroy(front);
+}
+
+/* Clients that send large bodies and do not end them cannot make the server hold more than it may. */
+static void test_received_limit(void **state)
+{
+	enum { CLIENTS = 40, PIECE = 1000 * 1000 };
+	struct front *front = front_create_default();
+	struct client clients[CLIENTS];
+	cleanup_free char *piece = malloc(PIECE + 1);
+	unsigned int ended = 0;
+
+	memset(piece, 'x', PIECE);
+	piece[PIECE] = '\0';
+	for (int i = 0; i < CLIENTS; i++) {
+		size_t sent = 0;
+
+		client_open(&clients[i], front);
+		client_send(&clients[i], "PUT /x HTTP/1.1\r\nHost: x\r\nContent-Length: 1000001\r\n\r\n");
+		WAIT(front, (sent += client_push(&clients[i], piece + sent, PIECE - sent), client_read(&clients[i]),
+			     sent == PIECE || clients[i].ended));
+		ended += clients[i].ended;
+		if (clients[i].ended && clients[i].length)
+			assert_non_null(strstr(clients[i].bytes, "HTTP/1.1 503 "));
+	}
+	assert_in_range(ended, 4, 10); /* 32 MiB hold 33 */
+	ask(front, "PUT /x HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello", 200, "PUT /x - 5 me", false);
+	client_send(&clients[0], "x");
+	expect(&clients[0], 200, "PUT /x - 1000001 me");
+	for (int i = 0; i < CLIENTS; i++)
+		client_close(&clients[i]);
+	front_destroy(front);
+}
+
 /* ---- deferred responses ---- */
 
 static void test_deferred(void **state)
@@ -393,6 +441,8 @@ int main(void)
 		cmocka_unit_test(test_large_bodies),
 		cmocka_unit_test(test_large_answer_to_slow_reader),
 		cmocka_unit_test(test_unsent_limit),
+		cmocka_unit_test(test_unsent_small),
+		cmocka_unit_test(test_received_limit),
 		cmocka_unit_test(test_deferred),
 		cmocka_unit_test(test_client_leaves_deferred),
 		cmocka_unit_test(test_client_leaves_completed),

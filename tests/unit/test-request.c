@@ -108,11 +108,36 @@ static void test_finish(void **state)
 	assert_null(request.pattern_space);
 }
 
+static unsigned int recursion(const char *target)
+{
+	struct request request = {0};
+	unsigned int depth;
+
+	assert_int_equal(request_set_target(&request, target), 0);
+	depth = request_recursion(&request);
+	request_finish(&request);
+	return depth;
+}
+
+static void test_recursion(void **state)
+{
+	assert_int_equal(recursion("/x"), 0);
+	assert_int_equal(recursion("/x?recursion"), 0);
+	assert_int_equal(recursion("/x?recursion=1"), 1);
+	assert_int_equal(recursion("/x?recursion=02"), 2);
+	assert_int_equal(recursion("/x?recursion=2147483648"), 2);
+	assert_int_equal(recursion("/x?recursion=99999999999999999999"), 2);
+	assert_int_equal(recursion("/x?recursion=1x"), 0);
+	assert_int_equal(recursion("/x?recursion=-1"), 0);
+	assert_int_equal(recursion("/x?recursion=+1"), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_paths),      cmocka_unit_test(test_query),  cmocka_unit_test(test_bad_targets),
 		cmocka_unit_test(test_many_pairs), cmocka_unit_test(test_decode), cmocka_unit_test(test_finish),
+		cmocka_unit_test(test_recursion),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -127,7 +127,7 @@ static void test_parameters(void **state)
 /* What is no JSON can be no part of an answer. */
 static void test_text_that_is_not_utf8(void **state)
 {
-	expect(*state, "\xff\xfe", "/1.0", 404, "invalid request");
+	expect(*state, "\xff\xfe", "/1.0", 404, "Method \"??\" not found");
 }
 
 int main(void)

@@ -509,6 +509,24 @@ static void test_damaged_rows(void **state)
 	}
 }
 
+/* Names and texts that the API would never have taken, and that what comes behind relies on. */
+static void test_damaged_names(void **state)
+{
+	static const char *const damages[] = {
+		"UPDATE instances SET name = 'broken-' || hex(zeroblob(100))",
+		"UPDATE instances SET name = 'broken', description = CAST(x'ff' AS TEXT)",
+	};
+	struct fixture *f = *state;
+
+	open_store(f);
+	assert_int_equal(insert(f, "sound", "{}"), 0);
+	for (size_t i = 0; i < sizeof(damages) / sizeof(damages[0]); i++) {
+		run_sql(f, damages[i]);
+		assert_int_equal(store_each(f->store, do_nothing, NULL, &f->error), -EIO);
+		assert_non_null(strstr(f->error.text, "broken"));
+	}
+}
+
 /* Somebody else holds the database: an error in time, and all is well once they are gone. */
 static void test_busy(void **state)
 {
@@ -708,6 +726,7 @@ int main(void)
 		TEST(test_directory_in_the_way),
 		TEST(test_no_directory),
 		TEST(test_damaged_rows),
+		TEST(test_damaged_names),
 		TEST(test_busy),
 		TEST(test_read_only_directory_without),
 		TEST(test_read_only_directory_with),
