@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Checks the query of GET /1.0/events as LXD does. */
-static int check(const struct request *request, unsigned int *types, struct error *error)
+/* Checks the query of GET /1.0/events as LXD does, and whether there is room for one more. */
+static int check(const struct api *api, const struct request *request, unsigned int *types, struct error *error)
 {
 	const char *project = request_query(request, "project"), *all = request_query(request, "all-projects");
 
@@ -17,6 +17,8 @@ static int check(const struct request *request, unsigned int *types, struct erro
 		return error_set(error, -EIO, "Project not found");
 	if (events_parse_types(request_query(request, "type"), types, error) < 0)
 		return -EIO; /* LXD says 500 for it */
+	if (api->events->count >= EVENTS_SUBSCRIBERS_MAX)
+		return error_set(error, -EAGAIN, "Too many clients listen for events");
 	return 0;
 }
 
@@ -24,7 +26,7 @@ bool events_upgrade(struct api *api, struct request *request, int fd)
 {
 	unsigned int types;
 
-	if (check(request, &types, NULL) < 0)
+	if (check(api, request, &types, NULL) < 0)
 		return false;
 	events_connect(api->events, fd, types, &request->identity);
 	return true;
@@ -35,7 +37,7 @@ int events_get(struct api *api, struct request *request, struct response *respon
 {
 	unsigned int types;
 	char *text;
-	int r = strcmp(request->path, "/1.0/events") == 0 ? check(request, &types, error) : 0;
+	int r = strcmp(request->path, "/1.0/events") == 0 ? check(api, request, &types, error) : 0;
 
 	if (r < 0)
 		return r;

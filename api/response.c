@@ -95,8 +95,8 @@ void response_error_status(struct response *response, unsigned int status, const
 {
 	json_t *message = message_of(text);
 
-	while (response->header_count)
-		free(response->headers[--response->header_count].value);
+	response_finish(response);
+	response->length = 0; /* whatever a handler had begun to say */
 	response->status = status;
 	if (set_json(response, status,
 		     json_pack("{s:s, s:s, s:i, s:s, s:i, s:o, s:n}", "type", "error", "status", "", "status_code", 0,

@@ -65,8 +65,7 @@ static void session_end(struct session *session, enum operation_status status, c
 
 	if (!session->instance)
 		return;
-	log_debug("console of %s: session ended after %" PRIu64 " bytes of output", session->instance->row.name,
-		  session->sent);
+	log_debug("console session %s ended after %" PRIu64 " bytes of output", operation->id, session->sent);
 	session_leave(session);
 	session->operation = NULL;
 	if (session->data)

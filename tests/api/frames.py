@@ -108,10 +108,14 @@ class WebSocket:
         while len(self.buffer) < length and self._receive(time.monotonic() + self.timeout):
             pass
 
+    def _readable(self, timeout):
+        poller = select.poll()
+        poller.register(self.socket, select.POLLIN)
+        return bool(poller.poll(max(0, timeout) * 1000))
+
     def _receive(self, deadline):
         """Reads what there is. False at the end of the connection."""
-        ready, _, _ = select.select([self.socket], [], [], max(0, deadline - time.monotonic()))
-        if not ready:
+        if not self._readable(deadline - time.monotonic()):
             raise TimeoutError("nothing came from the WebSocket")
         try:
             data = self.socket.recv(262144)
@@ -179,7 +183,7 @@ class WebSocket:
 
     def pending(self):
         """Whether frame() would not have to wait for the kernel's next bytes."""
-        return bool(self.buffer) or bool(select.select([self.socket], [], [], 0)[0])
+        return bool(self.buffer) or self._readable(0)
 
     def send(self, opcode, payload=b"", **how):
         self.send_raw(encode(opcode, payload, **how))

@@ -5,6 +5,7 @@ import json
 import os
 import pwd
 import re
+import resource
 import socket
 import threading
 import time
@@ -12,8 +13,8 @@ import time
 import pytest
 
 from consoled import memory
-from frames import PING, PONG, TEXT, WebSocket
-from rest import RUNNING, STOPPED, SUCCESS
+from frames import PING, PONG, TEXT, Refused, WebSocket
+from rest import RUNNING, STOPPED, SUCCESS, wait_until
 
 RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 
@@ -285,3 +286,30 @@ def peer_is_gone(connection):
     except OSError:
         return True
     return False
+
+
+def test_too_many_listeners(own_daemon):
+    """Promise 12, S4: one more than there is room for is refused in words; room comes back when one leaves."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 2000:
+        pytest.skip("this process may not open 1,024 sockets")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
+    listeners = [WebSocket(own_daemon.socket, "/1.0/events") for _ in range(1024)]
+    try:
+        with pytest.raises(Refused) as refused:
+            WebSocket(own_daemon.socket, "/1.0/events")
+        assert refused.value.status == 503 and b"Too many" in refused.value.body
+        listeners.pop().abort()
+
+        def room():
+            try:
+                listeners.append(WebSocket(own_daemon.socket, "/1.0/events"))
+            except Refused:
+                return False
+            return True
+
+        wait_until(room)
+    finally:
+        for listener in listeners:
+            listener.abort()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
