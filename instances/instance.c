@@ -120,6 +120,7 @@ static void on_started(struct console *console, void *user, pid_t pid)
 	if (!task)
 		task = find_task(instance, INSTANCE_RESTART);
 	instance->status = INSTANCE_RUNNING;
+	list_remove(&instance->doomed);
 	publish(instance, actions[task ? task->action : INSTANCE_RESTART].event, task ? &task->requestor : NULL);
 	finish_tasks(instance, INSTANCE_START, NULL);
 	finish_tasks(instance, INSTANCE_RESTART, NULL);
@@ -134,7 +135,9 @@ static void on_failed(struct console *console, void *user, const struct error *e
 	end_sessions(instance, ring_head(console_ring(console)));
 	finish_tasks(instance, INSTANCE_START, error_text(error));
 	finish_tasks(instance, INSTANCE_RESTART, error_text(error));
-	finish_tasks(instance, INSTANCE_STOP, NULL); /* it asked for what now is */
+	finish_tasks(instance, INSTANCE_STOP, NULL);               /* it asked for what now is */
+	if (instance->row.ephemeral && instance->row.last_used_at) /* a restart; a first start may be tried again */
+		instances_doom(instance->instances, instance);
 }
 
 static void log_exit(const struct instance *instance, const struct console_exit *exit)
@@ -357,7 +360,7 @@ int instance_create(struct instance **result, struct instances *instances, struc
 		instance_destroy(instance);
 		return r;
 	}
-	if (console_running(instance->console))
+	if (console_keeper_pid(instance->console) > 0) /* running, resting, or its end will be told in a moment */
 		instance->status =
 			process_is_stopped(console_pid(instance->console)) ? INSTANCE_FROZEN : INSTANCE_RUNNING;
 	*result = instance;

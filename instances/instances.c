@@ -26,11 +26,13 @@ static void on_tick(uv_timer_t *timer)
 		if (session->deadline <= now)
 			session_timeout(session);
 	list_for_each_safe (instance, next, &instances->doomed, doomed) {
+		if (!list_empty(&instance->sessions)) /* they still get what it wrote */
+			continue;
 		list_remove(&instance->doomed);
 		if (instances_delete(instances, instance, NULL, &error) < 0)
 			log_warn("an ephemeral instance was not deleted: %s", error_text(&error));
 	}
-	if (list_empty(&instances->waiting))
+	if (list_empty(&instances->waiting) && list_empty(&instances->doomed))
 		uv_timer_stop(timer);
 }
 
@@ -42,6 +44,7 @@ void instances_wake_ticker(struct instances *instances)
 
 void instances_doom(struct instances *instances, struct instance *instance)
 {
+	list_remove(&instance->doomed); /* it may have been started again meanwhile */
 	list_append(&instances->doomed, &instance->doomed);
 	uv_timer_start(&instances->ticker, on_tick, 0, 1000);
 }

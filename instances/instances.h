@@ -51,7 +51,10 @@ void instances_finish(struct instances *instances);
 /* Lets the deadlines in `waiting` be looked at, within a second. For sessions. */
 void instances_wake_ticker(struct instances *instances);
 
-/* Deletes an ephemeral instance that has ended, at the loop's next turn: its console is still telling the news. */
+/*
+ * Deletes an ephemeral instance that has ended, at the loop's next turn (its console is still telling the news), or
+ * within a second of the end of its last session. Unless it has been started again.
+ */
 void instances_doom(struct instances *instances, struct instance *instance);
 
 /* By name, or NULL. */

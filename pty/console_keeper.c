@@ -77,8 +77,8 @@ static void dismiss_keeper(struct console *console)
 {
 	struct wire_message bye = {.type = WIRE_BYE};
 
+	console_tell(console, &bye); /* first: a keeper whose socket is gone would wait for it for ever */
 	keeper_forget(console->consoles, console->name);
-	console_tell(console, &bye);
 	console_become_idle(console);
 }
 

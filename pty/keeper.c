@@ -209,7 +209,7 @@ static bool has_program(const struct keeper *keeper)
 	return keeper->phase == KEEPER_RUNNING || keeper->phase == KEEPER_DRAINING;
 }
 
-static bool held(const struct keeper *keeper)
+bool keeper_held(const struct keeper *keeper)
 {
 	return has_program(keeper) && ring_head(&keeper->ring) >= keeper->limit;
 }
@@ -225,13 +225,13 @@ static void drain(struct keeper *keeper)
 	ssize_t got = READ_BUSY;
 	bool any = false;
 
-	for (int i = 0; i < READS_PER_TURN && got >= READ_BUSY && !held(keeper); i++) {
+	for (int i = 0; i < READS_PER_TURN && got >= READ_BUSY && !keeper_held(keeper); i++) {
 		uint64_t room = keeper->limit - ring_head(&keeper->ring);
 
 		got = ring_append_from(&keeper->ring, keeper->master, (size_t)MIN(room, SIZE_MAX));
 		any = any || got > 0;
 	}
-	if (held(keeper))
+	if (keeper_held(keeper))
 		keeper->waits_since = keeper_now();
 	if (got == -EIO || got == 0)
 		keeper->closed = true;
@@ -261,7 +261,7 @@ enum slot {
 
 static void choose(const struct keeper *keeper, struct pollfd set[static SLOTS])
 {
-	bool reads = has_program(keeper) && !keeper->closed && !held(keeper);
+	bool reads = has_program(keeper) && !keeper->closed && !keeper_held(keeper);
 	bool lives = keeper->phase == KEEPER_STARTING || keeper->phase == KEEPER_RUNNING;
 
 	set[SLOT_DAEMON] = (struct pollfd){keeper->daemon, keeper->untold ? POLLIN | POLLOUT : POLLIN, 0};
@@ -286,7 +286,7 @@ static void handle(struct keeper *keeper, const struct pollfd set[static SLOTS])
 		keeper_on_report(keeper);
 	if (set[SLOT_EXIT].revents && keeper->phase == KEEPER_RUNNING)
 		keeper_on_exit(keeper);
-	if (held(keeper) && keeper_now() >= keeper->waits_since + HELD_MAX)
+	if (keeper_held(keeper) && keeper_now() >= keeper->waits_since + HELD_MAX)
 		keeper->limit = UINT64_MAX;
 	keeper_on_time(keeper);
 }
@@ -296,7 +296,7 @@ static int timeout(const struct keeper *keeper)
 {
 	int64_t due = keeper_due(keeper);
 
-	if (held(keeper))
+	if (keeper_held(keeper))
 		due = MIN(due, keeper->waits_since + HELD_MAX);
 	if (due == TIME_NEVER)
 		return -1;

@@ -60,6 +60,9 @@ int64_t keeper_now(void);
 /* Tells the daemon, if there is one, the present state. */
 void keeper_tell(struct keeper *keeper);
 
+/* Whether the head has reached the limit, and so the master is not read. */
+bool keeper_held(const struct keeper *keeper);
+
 /* --- keeper_life.c --- */
 
 /* Takes over what a KEEP message says: starts the program, or goes on with one that runs. */

@@ -233,6 +233,8 @@ int64_t keeper_due(const struct keeper *keeper)
 		since = keeper_now() - keeper->ended_at;
 		if (since < GRACE)
 			return keeper->ended_at + GRACE;
+		if (!drained(keeper, true) && !keeper_held(keeper))
+			return keeper->ended_at; /* at once: a poll(2) that does not wait tells whether it is dry */
 		return since < STATUS_WAIT ? keeper->ended_at + STATUS_WAIT : TIME_NEVER;
 	case KEEPER_RESTING:
 		return keeper->rest_until;

@@ -9,6 +9,7 @@
 struct watch {
 	uv_poll_t handle;
 	int fd;
+	int wanted;
 	watch_callback callback;
 	void *user;
 };
@@ -26,6 +27,7 @@ int watch_create(struct watch **result, uv_loop_t *loop, int fd, watch_callback 
 		return r;
 	}
 	watch->fd = fd;
+	watch->wanted = 0;
 	watch->callback = callback;
 	watch->user = user;
 	*result = watch;
@@ -49,11 +51,14 @@ static void on_event(uv_poll_t *handle, int status, int events)
 {
 	struct watch *watch = container_of(handle, struct watch, handle);
 
+	if (status < 0) /* libuv takes an error for the end, but a socket may have last words behind it */
+		watch_set(watch, watch->wanted);
 	watch->callback(watch->user, status < 0 ? 0 : events);
 }
 
 void watch_set(struct watch *watch, int events)
 {
+	watch->wanted = events;
 	if (events)
 		uv_poll_start(&watch->handle, events, on_event);
 	else

@@ -210,7 +210,10 @@ int program_result(const struct console_program *program, int fd, struct error *
 	return error_set(error, -report.error, "terminal: %s", strerror(report.error));
 }
 
-/* The session of the process whose /proc directory this is; 0 for a zombie, or if it is gone. */
+/*
+ * The session of the process whose /proc directory this is; 0 for a zombie, or if it is gone. A process whose first
+ * thread has ended looks like a zombie, but for its number of threads.
+ */
 static pid_t session_of(int directory)
 {
 	cleanup_close int fd = openat(directory, "stat", O_RDONLY | O_CLOEXEC);
@@ -218,15 +221,17 @@ static pid_t session_of(int directory)
 	const char *rest;
 	ssize_t length;
 	int session;
+	long threads;
 
 	length = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
 	if (length <= 0)
 		return 0;
 	text[length] = '\0';
 	rest = strrchr(text, ')'); /* the name before it may hold anything, and is short */
-	if (!rest || sscanf(rest, ") %c %*d %*d %d", &state, &session) != 2 || state == 'Z' || state == 'X')
+	if (!rest || sscanf(rest, ") %c %*d %*d %d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %ld", &state,
+			    &session, &threads) != 3)
 		return 0;
-	return session;
+	return (state == 'Z' || state == 'X') && threads < 2 ? 0 : session;
 }
 
 int program_signal_session(pid_t session, const int *signals)

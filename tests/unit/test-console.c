@@ -290,6 +290,13 @@ static uint64_t head_of(struct fixture *f)
 	return ring_head(console_ring(f->console));
 }
 
+static bool has_boot(struct fixture *f)
+{
+	struct ring_boot boot;
+
+	return ring_boots(console_ring(f->console), &boot, 1) > 0;
+}
+
 static void read_from_now(struct fixture *f, bool reads)
 {
 	f->reads = reads;
@@ -475,6 +482,38 @@ static void test_grandchild_keeps_slave(void **state)
 	assert_true(grandchild > 0);
 	assert_int_equal(kill(grandchild, SIGKILL), 0);
 	wait_for(f, kill(grandchild, 0) < 0); /* an orphan is ours to reap */
+}
+
+/* Writes a byte every now and then for some seconds, less in all than a terminal holds; then holds it open in silence.
+ */
+static void dribble(const char *terminal)
+{
+	int fd = open(terminal, O_WRONLY | O_NOCTTY | O_CLOEXEC);
+
+	for (int i = 0; i < 20000 && write(fd, ".", 1) == 1; i++)
+		usleep(100);
+	pause();
+	_exit(0);
+}
+
+/* Somebody else writes whenever the keeper looks whether all has come; the end does not wait for his next byte. */
+static void test_other_writer(void **state)
+{
+	struct fixture *f = *state;
+	char terminal[32];
+	pid_t writer;
+
+	start(f, "tty; until test -e $F; do sleep 0.02; done", CONSOLE_RESTART_NO);
+	wait_for(f, ends_with(text_of(f), "\r\n"));
+	assert_int_equal(sscanf(text_of(f), "%31s", terminal), 1);
+	writer = fork();
+	if (writer == 0)
+		dribble(terminal);
+	wait_for(f, ends_with(text_of(f), "."));
+	set_flag(f);
+	wait_for(f, f->exits == 1);
+	assert_int_equal(kill(writer, SIGKILL), 0);
+	assert_int_equal(waitpid(writer, NULL, 0), writer);
 }
 
 /* --- stop, restart, policy --- */
@@ -687,6 +726,22 @@ static void test_keeper_killed_restart(void **state)
 	wait_for(f, f->starts == 2);
 	assert_true(f->again);
 	wait_for(f, strcmp(text_of(f), "run\r\nrun\r\n") == 0);
+}
+
+/* Killed with something unread on both sides: its socket then tells an error (ECONNRESET) before its last words. */
+static void test_keeper_killed_unread(void **state)
+{
+	struct fixture *f = *state;
+
+	start(f, "until test -e $F; do sleep 0.02; done; exit 8", CONSOLE_RESTART_NO);
+	for (int i = 0; i < LIMIT && !has_boot(f); i++)
+		usleep(1000); /* the loop stands still meanwhile */
+	assert_int_equal(kill(console_keeper_pid(f->console), SIGSTOP), 0);
+	assert_int_equal(console_restart(f->console, -1), 0);
+	kill_keeper(f);
+	wait_for(f, f->starts > 0);
+	set_flag(f);
+	wait_for(f, f->exits > 0 && !f->again);
 }
 
 /* Four deaths are chance (see the next test), so this is done with five programs. */
@@ -1031,6 +1086,7 @@ int main(void)
 		with(test_much_then_exit),
 		with(test_many_times),
 		with(test_grandchild_keeps_slave),
+		with(test_other_writer),
 		with(test_stop),
 		with(test_stop_while_starting),
 		with(test_stop_ignored),
@@ -1043,6 +1099,7 @@ int main(void)
 		with(test_policy_without_daemon),
 		with(test_keeper_killed_status),
 		with(test_keeper_killed_restart),
+		with(test_keeper_killed_unread),
 		with_small(test_keeper_killed_in_flood),
 		with(test_keeper_hopeless),
 		with_small(test_slow_reader),
