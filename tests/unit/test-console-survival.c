@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Daemons and keepers that come, go and die, and a program that does not notice. */
+#include "console-fixture.h"
+
+/* --- the daemon comes and goes --- */
+
+static void test_found_again(void **state)
+{
+	struct fixture *f = *state;
+	pid_t pid, keeper;
+
+	start(f, "echo one; until test -e $F; do sleep 0.02; done; echo two; exit 5", CONSOLE_RESTART_NO);
+	wait_for(f, f->starts == 1 && ends_with(text_of(f), "one\r\n"));
+	pid = console_pid(f->console);
+	keeper = console_keeper_pid(f->console);
+	close_console(f);
+	open_console(f, CAPACITY);
+	assert_true(console_running(f->console));
+	assert_int_equal(console_pid(f->console), pid);
+	assert_int_equal(console_keeper_pid(f->console), keeper);
+	assert_int_equal(console_remove(f->consoles, "c1"), -EBUSY);
+	set_flag(f);
+	wait_for(f, f->exits == 1);
+	assert_int_equal(f->starts, 1);
+	assert_true(f->exit.known);
+	assert_int_equal(WEXITSTATUS(f->exit.status), 5);
+	assert_string_equal(text_of(f), "one\r\ntwo\r\n");
+}
+
+static void test_exit_is_kept(void **state)
+{
+	struct fixture *f = *state;
+	pid_t pid;
+
+	start(f, "until test -e $F; do sleep 0.02; done; echo end; exit 6", CONSOLE_RESTART_NO);
+	wait_for(f, f->starts == 1);
+	pid = f->pid;
+	close_console(f);
+	set_flag(f);
+	while (kill(pid, 0) == 0) /* reaped by its keeper */
+		uv_run(&f->loop, UV_RUN_ONCE);
+	open_console(f, CAPACITY);
+	assert_int_equal(f->exits, 0); /* not before the loop's next turn */
+	wait_for(f, f->exits == 1);
+	assert_int_equal(WEXITSTATUS(f->exit.status), 6);
+	assert_string_equal(text_of(f), "end\r\n");
+	assert_false(console_running(f->console));
+}
+
+static void test_policy_without_daemon(void **state)
+{
+	struct fixture *f = *state;
+
+	start(f, "test -e $F && echo two && exec sleep 60; echo one; until test -e $F; do sleep 0.02; done",
+	      CONSOLE_RESTART_ALWAYS);
+	wait_for(f, f->starts == 1 && ends_with(text_of(f), "one\r\n"));
+	close_console(f);
+	set_flag(f);
+	open_console(f, CAPACITY);
+	wait_for(f, strcmp(text_of(f), "one\r\ntwo\r\n") == 0);
+	wait_for(f, console_running(f->console));
+}
+
+/* --- the keeper dies --- */
+
+static void kill_keeper(struct fixture *f)
+{
+	pid_t keeper = console_keeper_pid(f->console);
+
+	assert_true(keeper > 0);
+	assert_int_equal(kill(keeper, SIGKILL), 0);
+	wait_for(f, console_keeper_pid(f->console) != keeper);
+}
+
+static void test_keeper_killed_status(void **state)
+{
+	struct fixture *f = *state;
+
+	start(f, "echo ready; until test -e $F; do sleep 0.02; done; echo end; exit 7", CONSOLE_RESTART_NO);
+	wait_for(f, f->starts == 1 && ends_with(text_of(f), "ready\r\n"));
+	kill_keeper(f);
+	assert_true(console_running(f->console));
+	set_flag(f);
+	wait_for(f, f->exits == 1);
+	assert_true(f->exit.known);
+	assert_int_equal(WEXITSTATUS(f->exit.status), 7);
+	assert_int_equal(f->starts, 1);
+	assert_string_equal(text_of(f), "ready\r\nend\r\n");
+}
+
+static void test_keeper_killed_restart(void **state)
+{
+	struct fixture *f = *state;
+
+	start(f, "echo run; exec sleep 60", CONSOLE_RESTART_NO);
+	wait_for(f, f->starts == 1 && ends_with(text_of(f), "run\r\n"));
+	assert_int_equal(kill(console_keeper_pid(f->console), SIGSTOP), 0); /* it does not get to hear this: */
+	assert_int_equal(console_restart(f->console, 5000), 0);
+	kill_keeper(f);
+	wait_for(f, f->starts == 2);
+	assert_true(f->again);
+	wait_for(f, strcmp(text_of(f), "run\r\nrun\r\n") == 0);
+}
+
+/* Killed with something unread on both sides: its socket then tells an error (ECONNRESET) before its last words. */
+static void test_keeper_killed_unread(void **state)
+{
+	struct fixture *f = *state;
+
+	start(f, "until test -e $F; do sleep 0.02; done; exit 8", CONSOLE_RESTART_NO);
+	for (int i = 0; i < LIMIT && !has_boot(f); i++)
+		usleep(1000); /* the loop stands still meanwhile */
+	assert_int_equal(kill(console_keeper_pid(f->console), SIGSTOP), 0);
+	assert_int_equal(console_restart(f->console, -1), 0);
+	kill_keeper(f);
+	wait_for(f, f->starts > 0);
+	set_flag(f);
+	wait_for(f, f->exits > 0 && !f->again);
+}
+
+/* Four deaths are chance (see the next test), so this is done with five programs. */
+static void test_keeper_killed_in_flood(void **state)
+{
+	struct fixture *f = *state;
+
+	for (unsigned round = 1; round <= 5; round++) {
+		f->number = 0;
+		f->console->deaths = 0; /* as if time had passed */
+		read_from_now(f, true);
+		start(f, "exec seq 1 300000", CONSOLE_RESTART_NO);
+		for (unsigned i = 1; i <= 4; i++) {
+			wait_for(f, f->number > i * 50000);
+			kill_keeper(f);
+		}
+		wait_for(f, f->exits == round);
+		assert_true(f->exit.known);
+		assert_int_equal(f->exit.status, 0);
+		assert_true(f->exit.head == f->cursor.offset);
+		assert_int_equal(f->number, 300000);
+		assert_true(f->lost == 0);
+		cursor_finish(&f->cursor, f->console);
+	}
+}
+
+static void test_keeper_hopeless(void **state)
+{
+	struct fixture *f = *state;
+	pid_t pid;
+
+	start(f, "exec sleep 60", CONSOLE_RESTART_ALWAYS);
+	wait_for(f, f->starts == 1);
+	pid = f->pid;
+	for (int i = 0; i < 5; i++)
+		kill_keeper(f);
+	wait_for(f, f->exits == 1);
+	assert_false(f->again);
+	assert_false(console_running(f->console));
+	wait_for(f, kill(pid, 0) < 0);
+	run(f, "echo again");
+	assert_true(ends_with(text_of(f), "again\r\n"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		with(test_found_again),
+		with(test_exit_is_kept),
+		with(test_policy_without_daemon),
+		with(test_keeper_killed_status),
+		with(test_keeper_killed_restart),
+		with(test_keeper_killed_unread),
+		with_small(test_keeper_killed_in_flood),
+		with(test_keeper_hopeless),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
