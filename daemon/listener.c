@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-#define BACKLOG 256
+#define BACKLOG 4096 /* as in LXD (and net.core.somaxconn): a Go client that finds it full does not wait, but fails */
 #define ACCEPTS_PER_TURN 16
 #define ARRIVALS_PER_TURN 64
 #define PAUSE_MS 100 /* without accepting, after the process or the system has run out of fds */
