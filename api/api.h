@@ -19,7 +19,6 @@ struct api {
 	struct instances *instances;
 	struct operations *operations;
 	struct events *events;
-	const char *socket_path;
 };
 
 /*

@@ -26,8 +26,6 @@ const char *instance_status_name(enum instance_status status)
 	switch (status) {
 	case INSTANCE_RUNNING:
 		return "Running";
-	case INSTANCE_STARTING:
-		return "Starting";
 	case INSTANCE_FROZEN:
 		return "Frozen";
 	case INSTANCE_STOPPED:

@@ -72,22 +72,10 @@ static int load(const struct store_row *row, void *user)
 	struct instances *instances = user;
 	struct instance *instance;
 	struct error error = {0};
-	struct store_row copy = {
-		.name = strdup(row->name),
-		.type = row->type,
-		.description = strdup(row->description),
-		.ephemeral = row->ephemeral,
-		.config = json_incref(row->config),
-		.devices = json_incref(row->devices),
-		.profiles = json_incref(row->profiles),
-		.created_at = row->created_at,
-		.last_used_at = row->last_used_at,
-	};
+	struct store_row copy;
 
-	if (!copy.name || !copy.description) {
-		store_row_finish(&copy);
+	if (store_row_copy(&copy, row) < 0)
 		return -ENOMEM;
-	}
 	if (instance_create(&instance, instances, &copy, &error) < 0)
 		log_error("instance %s was not loaded: %s", row->name, error_text(&error));
 	else

@@ -67,6 +67,20 @@ void store_row_finish(struct store_row *row)
 	*row = (struct store_row){0};
 }
 
+int store_row_copy(struct store_row *copy, const struct store_row *row)
+{
+	*copy = *row;
+	copy->name = strdup(row->name);
+	copy->description = strdup(row->description);
+	json_incref(copy->config);
+	json_incref(copy->devices);
+	json_incref(copy->profiles);
+	if (copy->name && copy->description)
+		return 0;
+	store_row_finish(copy);
+	return -ENOMEM;
+}
+
 /* Says what SQLite's last call on the database failed for. */
 static int failed(const struct store *store, struct error *error)
 {

@@ -31,6 +31,9 @@ struct store_row {
 
 void store_row_finish(struct store_row *row);
 
+/* Makes `copy` the caller's own; its JSON is shared, for it is never changed in place. -ENOMEM: `copy` is empty. */
+int store_row_copy(struct store_row *copy, const struct store_row *row);
+
 struct store;
 
 /* Opens or makes the database at `path`, mode 0600. Errors in words for the operator. */
