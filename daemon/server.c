@@ -138,6 +138,7 @@ static int load_instances(struct server *server, const struct options *options, 
 	server->instances = (struct instances){
 		.loop = &server->loop,
 		.store = server->store,
+		.directory = options->directory,
 		.consoles = server->consoles,
 		.operations = &server->operations,
 		.events = &server->events,

@@ -11,18 +11,32 @@
 
 #include <stdbool.h>
 
+/* Where and how an instance is started. */
+struct driver_context {
+	const char *directory; /* the daemon's own, absolute */
+	bool running;          /* it runs already, without a keeper: it is to be taken on as it is */
+};
+
 struct driver {
 	const char *name;
 	bool (*serves)(const struct store_row *row);
 	/*
+	 * Whether config and devices make sense together; asked when they are set. -EINVAL naming the key. May be NULL.
+	 */
+	int (*check)(const struct store_row *row, struct error *error);
+	/*
 	 * Starts the instance on its console. 0: the console's `started` or `failed` follows. Errors in words, naming
 	 * the key; nothing runs then.
 	 */
-	int (*start)(const struct store_row *row, struct console *console, struct error *error);
+	int (*start)(const struct store_row *row, const struct driver_context *context, struct console *console,
+		     struct error *error);
 };
 
 /* A program on a PTY: process.command and its kin. */
 extern const struct driver driver_process;
+
+/* An LXC container: on the rootfs that device `root` names, or one that is defined below lxc.lxcpath. */
+extern const struct driver driver_lxc;
 
 /* The driver for `row`, or NULL: its config names nothing to run. */
 const struct driver *driver_find(const struct store_row *row);

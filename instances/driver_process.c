@@ -109,7 +109,8 @@ static bool process_serves(const struct store_row *row)
 	return row->type == INSTANCE_CONTAINER && config_get(row->config, "process.command", NULL) != NULL;
 }
 
-static int process_start(const struct store_row *row, struct console *console, struct error *error)
+static int process_start(const struct store_row *row, const struct driver_context *context, struct console *console,
+			 struct error *error)
 {
 	__attribute__((cleanup(environment_finish))) struct environment environment = {0};
 	cleanup_free char **argv = NULL;

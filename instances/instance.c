@@ -138,6 +138,25 @@ static void on_failed(struct console *console, void *user, const struct error *e
 		instances_doom(instance->instances, instance);
 }
 
+static void on_frozen(struct console *console, void *user, bool frozen)
+{
+	struct instance *instance = user;
+	enum instance_action action = frozen ? INSTANCE_FREEZE : INSTANCE_UNFREEZE;
+	struct instance_task *task = find_task(instance, action);
+
+	instance->status = frozen ? INSTANCE_FROZEN : INSTANCE_RUNNING;
+	publish(instance, actions[action].event, task ? &task->requestor : NULL);
+	finish_tasks(instance, action, NULL);
+}
+
+static void on_refused(struct console *console, void *user, const struct error *error)
+{
+	struct instance *instance = user;
+
+	finish_tasks(instance, INSTANCE_FREEZE, error_text(error));
+	finish_tasks(instance, INSTANCE_UNFREEZE, error_text(error));
+}
+
 static void log_exit(const struct instance *instance, const struct console_exit *exit)
 {
 	if (!exit->known)
@@ -163,6 +182,8 @@ static void on_exited(struct console *console, void *user, const struct console_
 	finish_tasks(instance, INSTANCE_STOP, NULL);
 	finish_tasks(instance, INSTANCE_RESTART, "The instance was stopped");
 	finish_tasks(instance, INSTANCE_START, "The instance has ended");
+	finish_tasks(instance, INSTANCE_FREEZE, "The instance has ended");
+	finish_tasks(instance, INSTANCE_UNFREEZE, "The instance has ended");
 	if (instance->row.ephemeral)
 		instances_doom(instance->instances, instance);
 }
@@ -172,6 +193,8 @@ static const struct console_handler console_handler = {
 	.writable = on_writable,
 	.started = on_started,
 	.failed = on_failed,
+	.frozen = on_frozen,
+	.refused = on_refused,
 	.exited = on_exited,
 };
 
@@ -198,7 +221,8 @@ static int start(struct instance *instance, struct error *error)
 	r = console_set_capacity(instance->console, capacity_of(&instance->row));
 	if (r < 0)
 		return error_set(error, r, "console.buffer.size: %s", strerror(-r));
-	return driver->start(&instance->row, instance->console, error);
+	return driver->start(&instance->row, &(struct driver_context){.directory = instance->instances->directory},
+			     instance->console, error);
 }
 
 /* Stops or restarts; the console's news finish the task. */
@@ -222,7 +246,7 @@ static int stop(struct instance *instance, const struct instance_task *task, str
 	return r < 0 ? error_set(error, r, "The instance could not be signalled: %s", strerror(-r)) : 0;
 }
 
-/* Freezes or thaws, which is done when the call returns. */
+/* Freezes or thaws; the console's news finish the task. */
 static int freeze(struct instance *instance, const struct instance_task *task, struct error *error)
 {
 	bool frozen = task->action == INSTANCE_FREEZE;
@@ -234,11 +258,7 @@ static int freeze(struct instance *instance, const struct instance_task *task, s
 		return error_set(error, -EALREADY,
 				 frozen ? "The container is already frozen" : "The container is already running");
 	r = console_freeze(instance->console, frozen);
-	if (r < 0)
-		return error_set(error, r, "The instance could not be signalled: %s", strerror(-r));
-	instance->status = frozen ? INSTANCE_FROZEN : INSTANCE_RUNNING;
-	publish(instance, actions[task->action].event, &task->requestor);
-	return 0;
+	return r < 0 ? error_set(error, r, "The instance could not be signalled: %s", strerror(-r)) : 0;
 }
 
 /* A change under way stands in the way of others, but for a stop, which may follow a stop or restart that takes too
@@ -276,10 +296,6 @@ void instance_change(struct instance *instance, struct instance_task *task)
 		case INSTANCE_FREEZE:
 		case INSTANCE_UNFREEZE:
 			r = freeze(instance, task, &error);
-			if (r == 0) {
-				finish_task(task, NULL);
-				return;
-			}
 			break;
 		}
 	}
@@ -318,23 +334,6 @@ int instance_update(struct instance *instance, struct store_row *row, struct err
 
 /* --- life --- */
 
-/* A program that was stopped by a signal before the daemon started is frozen: proc(5), the state in /proc/PID/stat. */
-static bool process_is_stopped(pid_t pid)
-{
-	char path[32], line[512], *state;
-	FILE *file;
-	bool stopped = false;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	file = fopen(path, "re");
-	if (!file)
-		return false;
-	if (fgets(line, sizeof(line), file) && (state = strrchr(line, ')')) && state[1] == ' ')
-		stopped = state[2] == 'T';
-	fclose(file);
-	return stopped;
-}
-
 int instance_create(struct instance **result, struct instances *instances, struct store_row *row, struct error *error)
 {
 	struct instance *instance = calloc(1, sizeof(*instance));
@@ -359,8 +358,7 @@ int instance_create(struct instance **result, struct instances *instances, struc
 		return r;
 	}
 	if (console_keeper_pid(instance->console) > 0) /* running, resting, or its end will be told in a moment */
-		instance->status =
-			process_is_stopped(console_pid(instance->console)) ? INSTANCE_FROZEN : INSTANCE_RUNNING;
+		instance->status = console_frozen(instance->console) ? INSTANCE_FROZEN : INSTANCE_RUNNING;
 	*result = instance;
 	return 0;
 }

@@ -23,6 +23,7 @@ struct websockets;
 struct instances {
 	uv_loop_t *loop;
 	struct store *store;
+	const char *directory; /* the daemon's own, absolute */
 	struct consoles *consoles;
 	struct operations *operations;
 	struct events *events;

@@ -64,6 +64,7 @@ void store_row_finish(struct store_row *row)
 	json_decref(row->config);
 	json_decref(row->devices);
 	json_decref(row->profiles);
+	free(row->lxcpath);
 	*row = (struct store_row){0};
 }
 
@@ -72,6 +73,7 @@ int store_row_copy(struct store_row *copy, const struct store_row *row)
 	*copy = *row;
 	copy->name = strdup(row->name);
 	copy->description = strdup(row->description);
+	copy->lxcpath = row->lxcpath ? strdup(row->lxcpath) : NULL;
 	json_incref(copy->config);
 	json_incref(copy->devices);
 	json_incref(copy->profiles);

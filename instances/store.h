@@ -27,6 +27,7 @@ struct store_row {
 	json_t *devices;                  /* {string: {string: string}} */
 	json_t *profiles;                 /* [string] */
 	int64_t created_at, last_used_at; /* nanoseconds since 1970; 0 = never */
+	char *lxcpath; /* not stored: where a container that is not ours is defined; NULL for our own */
 };
 
 void store_row_finish(struct store_row *row);

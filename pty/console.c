@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pty/console.h"
 #include "pty/consoles.h"
+#include "pty/terminal.h"
 #include "util/cleanup.h"
 #include "util/log.h"
 
@@ -35,15 +36,19 @@ static int hear_hello(struct console *console, int fd)
 	if (r < 0)
 		return r;
 	r = -EBADMSG;
-	if (message.type == WIRE_HELLO)
-		r = console_watch_terminal(console, move_fd(&descriptors[WIRE_EVENTFD]),
-					   move_fd(&descriptors[WIRE_MASTER]));
+	if (message.type == WIRE_HELLO && descriptors[WIRE_EVENTFD] >= 0)
+		r = console_watch_bell(console, move_fd(&descriptors[WIRE_EVENTFD]));
+	if (r == 0 && descriptors[WIRE_MASTER] >= 0)
+		r = console_watch_master(console, move_fd(&descriptors[WIRE_MASTER]));
 	if (r == 0) {
 		console->pid = message.state.pid;
 		console->pidfd = move_fd(&descriptors[WIRE_PIDFD]);
 		console->phase = console_phase(&message.state);
-		console->program = move_pointer(tail);
-		console->program_length = message.tail_length;
+		console->kind = (enum console_kind)message.state.kind;
+		console->output = (enum console_output)message.state.output;
+		console->frozen = message.state.frozen;
+		console->target = move_pointer(tail);
+		console->target_length = message.tail_length;
 	}
 	for (int i = 0; i < WIRE_DESCRIPTORS; i++)
 		close_fd(&descriptors[i]);
@@ -165,6 +170,11 @@ bool console_running(const struct console *console)
 	return console->phase == KEEPER_STARTING || console->phase == KEEPER_RUNNING;
 }
 
+bool console_frozen(const struct console *console)
+{
+	return console->phase == KEEPER_RUNNING && console->frozen;
+}
+
 pid_t console_pid(const struct console *console)
 {
 	return console->phase == KEEPER_RUNNING ? console->pid : 0;
@@ -180,30 +190,35 @@ const struct ring *console_ring(const struct console *console)
 	return &console->ring;
 }
 
-static int open_terminal(struct console *console, const struct console_program *program, struct error *error)
+enum console_output console_output(const struct console *console)
 {
-	cleanup_close int master = program_open_terminal(program->width, program->height);
-	cleanup_close int bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	int r;
+	return console->output;
+}
 
-	if (master < 0)
-		return error_set(error, master, "terminal: %s", strerror(-master));
-	if (bell < 0)
-		return error_set(error, -errno, "eventfd: %s", strerror(errno));
-	r = console_watch_terminal(console, move_fd(&bell), move_fd(&master));
+static int open_bell(struct console *console, struct error *error)
+{
+	int r = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+	r = r < 0 ? -errno : console_watch_bell(console, r);
+	return r < 0 ? error_set(error, r, "eventfd: %s", strerror(-r)) : 0;
+}
+
+static int open_terminal(struct console *console, uint16_t width, uint16_t height, struct error *error)
+{
+	int r = terminal_open(width, height);
+
+	if (r >= 0)
+		r = console_watch_master(console, r);
 	return r < 0 ? error_set(error, r, "terminal: %s", strerror(-r)) : 0;
 }
 
-int console_start(struct console *console, const struct console_program *program, struct error *error)
+/* Starts a keeper for the target that has been packed into the console. `r`: how that went. */
+static int start(struct console *console, enum console_kind kind, int r, struct error *error)
 {
-	int r;
-
-	if (console->phase != KEEPER_IDLE)
-		return error_set(error, -EALREADY, "The instance is already running");
-	r = wire_pack_program(program, &console->program, &console->program_length);
-	if (r < 0)
-		return error_set(error, r, "program: %s", strerror(-r));
-	r = open_terminal(console, program, error);
+	console->kind = kind;
+	console->output = CONSOLE_OUTPUT_ALL;
+	if (r == 0)
+		r = open_bell(console, error);
 	if (r == 0) {
 		console->phase = KEEPER_STARTING;
 		r = console_start_keeper(console, error);
@@ -214,6 +229,34 @@ int console_start(struct console *console, const struct console_program *program
 	}
 	flow_begin(console);
 	return 0;
+}
+
+int console_start(struct console *console, const struct console_program *program, struct error *error)
+{
+	int r;
+
+	if (console->phase != KEEPER_IDLE)
+		return error_set(error, -EALREADY, "The instance is already running");
+	r = pack_program(program, &console->target, &console->target_length);
+	if (r < 0)
+		error_set(error, r, "program: %s", strerror(-r));
+	else
+		r = open_terminal(console, program->width, program->height, error);
+	return start(console, CONSOLE_PROGRAM, r, error);
+}
+
+int console_start_container(struct console *console, const struct console_container *container, struct error *error)
+{
+	int r;
+
+	if (console->phase != KEEPER_IDLE)
+		return error_set(error, -EALREADY, "The instance is already running");
+	r = pack_container(container, &console->target, &console->target_length);
+	if (r < 0)
+		error_set(error, r, "container: %s", strerror(-r));
+	else if (!container->running) /* one that runs has a terminal, and the keeper will find it */
+		r = open_terminal(console, container->width, container->height, error);
+	return start(console, CONSOLE_CONTAINER, r, error);
 }
 
 static int stop(struct console *console, int timeout_ms, bool again)
@@ -238,9 +281,14 @@ int console_restart(struct console *console, int timeout_ms)
 
 int console_freeze(struct console *console, bool frozen)
 {
-	struct wire_message message = {.type = WIRE_FREEZE, .frozen = frozen};
+	int r;
 
-	return console->phase == KEEPER_RUNNING ? console_tell(console, &message) : -ESRCH;
+	if (console->phase != KEEPER_RUNNING)
+		return -ESRCH;
+	console->freeze = frozen;
+	r = console_tell_freeze(console);
+	console->freezing = r == 0;
+	return r;
 }
 
 int console_resize(struct console *console, uint16_t width, uint16_t height)
@@ -259,13 +307,13 @@ ssize_t console_write(struct console *console, const void *data, size_t length)
 	if (console->phase == KEEPER_IDLE)
 		return -EIO;
 	errno = EAGAIN; /* between two boots: the next one, or the end, is told */
-	if (console->phase == KEEPER_RUNNING)
+	if (console->phase == KEEPER_RUNNING && console->master)
 		written = write(watch_fd(console->master), data, length);
 	if (written < 0 && errno != EAGAIN && errno != EIO && errno != EINTR)
 		return -errno;
 	if (written < (ssize_t)length) {
 		console->input_blocked = true;
-		if (console->phase == KEEPER_RUNNING)
+		if (console->phase == KEEPER_RUNNING && console->master)
 			watch_set(console->master, UV_WRITABLE);
 	}
 	return written < 0 ? -EAGAIN : written; /* EIO: the program has ended, but its keeper has not said so yet */

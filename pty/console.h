@@ -17,7 +17,8 @@
 #pragma once
 
 #include "pty/ring.h"
-#include "pty/targets/program.h" /* struct console_program */
+#include "pty/targets/container.h" /* struct console_container */
+#include "pty/targets/program.h"   /* struct console_program */
 #include "util/error.h"
 #include "util/list.h"
 
@@ -26,11 +27,11 @@
 #include <sys/types.h>
 #include <uv.h>
 
-/* How a program ended. */
+/* How an instance ended. */
 struct console_exit {
-	bool known;    /* false: its status was lost with a keeper */
+	bool known;    /* false: its status was lost with a keeper, or there is none (a container) */
 	int status;    /* as waitpid(2) gives it */
-	uint64_t head; /* everything the program wrote lies before this offset, and is in the ring */
+	uint64_t head; /* everything it wrote lies before this offset, and is in the ring */
 };
 
 struct console;
@@ -42,11 +43,14 @@ struct console_handler {
 			 void *user); /* once after console_write() gave -EAGAIN or less than all */
 	void (*started)(struct console *console, void *user, pid_t pid); /* each boot: start, restart, policy */
 	void (*failed)(struct console *console, void *user,
-		       const struct error *error); /* the start failed; not running */
+		       const struct error *error);                        /* the start failed; not running */
+	void (*frozen)(struct console *console, void *user, bool frozen); /* it stands still, or goes on */
+	void (*refused)(struct console *console, void *user,
+			const struct error *error); /* what console_freeze() asked for cannot be */
 	/*
-	 * The program has ended and all its output is in the ring. `again`: the keeper will start it again by itself
-	 * (restart policy or console_restart()), `started` or `failed` follows. Otherwise the console is idle and its
-	 * keeper ends.
+	 * It has ended and all its output is in the ring. `again`: the keeper will start it again (restart policy or
+	 * console_restart()), or it boots again by itself; `started` or `failed` follows. Otherwise the console is idle
+	 * and its keeper ends.
 	 */
 	void (*exited)(struct console *console, void *user, const struct console_exit *exit, bool again);
 };
@@ -56,8 +60,8 @@ struct consoles;
 
 /*
  * `directory` holds consoles/NAME/ring and run/NAME/ (created as needed, 0700); `keeper` is the path of
- * consoled-keeper. Makes the process a subreaper (PR_SET_CHILD_SUBREAPER) so that the status of programs survives their
- * keeper, and watches SIGCHLD on `loop`. -errno.
+ * consoled-keeper; the one for containers is beside it, `keeper`-lxc. Makes the process a subreaper
+ * (PR_SET_CHILD_SUBREAPER) so that the status of programs survives their keeper, and watches SIGCHLD on `loop`. -errno.
  */
 int consoles_create(struct consoles **consoles, uv_loop_t *loop, const char *directory, const char *keeper);
 
@@ -83,27 +87,36 @@ int console_remove(struct consoles *consoles, const char *name);
 int console_rename(struct consoles *consoles, const char *from, const char *to);
 
 bool console_running(const struct console *console);
-pid_t console_pid(const struct console *console);        /* of the program; 0 = none */
+bool console_frozen(const struct console *console);
+pid_t console_pid(const struct console *console);        /* of the program, or of the container's init; 0 = none */
 pid_t console_keeper_pid(const struct console *console); /* 0 = none */
 const struct ring *console_ring(const struct console *console);
 
-/*
- * Starts a keeper and in it the program. 0: `started` or `failed` follows. -EALREADY if it runs or is starting; other
- * errors (fork, ring, descriptors) are told in `error`.
- */
-int console_start(struct console *console, const struct console_program *program, struct error *error);
+/* How much of what it prints can be had; all, but for a container whose console somebody else has. */
+enum console_output console_output(const struct console *console);
 
 /*
- * Asks the program to end: SIGHUP and SIGTERM to its session's processes, as a terminal that goes away, then SIGKILL
- * after `timeout_ms` (0: SIGKILL at once; negative: never). No restart policy applies. `exited` follows. -ESRCH if not
- * running.
+ * Starts a keeper and in it the program, or the container (or takes on one that runs). 0: `started` or `failed`
+ * follows. -EALREADY if it runs or is starting; -ENOSYS: this consoled was built without containers; other errors
+ * (fork, ring, descriptors) are told in `error`.
+ */
+int console_start(struct console *console, const struct console_program *program, struct error *error);
+int console_start_container(struct console *console, const struct console_container *container, struct error *error);
+
+/*
+ * Asks it to end: SIGHUP and SIGTERM to the processes of a program's session, as a terminal that goes away; to a
+ * container's init the signal that shuts it down. SIGKILL after `timeout_ms` (0: at once; negative: never). No restart
+ * policy applies. `exited` follows. -ESRCH if not running.
  */
 int console_stop(struct console *console, int timeout_ms);
 
-/* Stops as above, then starts the same program again on the same console: `exited` (again), then `started`. */
+/* Stops as above, then starts the same again on the same console: `exited` (again), then `started`. */
 int console_restart(struct console *console, int timeout_ms);
 
-/* SIGSTOP / SIGCONT to all of the program's session. */
+/*
+ * Stops it where it stands, or lets it go on: SIGSTOP and SIGCONT to a program's session, a container's freezer.
+ * `frozen` or `refused` follows.
+ */
 int console_freeze(struct console *console, bool frozen);
 
 /* Sets the window size (TIOCSWINSZ: the kernel sends SIGWINCH). */

@@ -66,10 +66,11 @@ void console_become_idle(struct console *console)
 	watch_destroy(move_pointer(console->bell));
 	watch_destroy(move_pointer(console->master));
 	close_fd(&console->pidfd);
-	free(move_pointer(console->program));
+	free(move_pointer(console->target));
 	console->phase = KEEPER_IDLE;
 	console->pid = 0;
 	console->input_blocked = console->stopping = console->adopted = console->reaped = false;
+	console->freezing = console->frozen = false;
 }
 
 /* The keeper has no more to do. Its socket is ours to remove: by the time it ends there may be a new keeper. */
@@ -111,15 +112,21 @@ enum keeper_phase console_phase(const struct wire_state *state)
 }
 
 /* Takes over what the keeper says; the owner hears of it afterwards. */
-static void note_state(struct console *console, const struct wire_state *state, int *pidfd)
+static void note_state(struct console *console, const struct wire_state *state, int descriptors[WIRE_DESCRIPTORS])
 {
 	if (console->pid > 0 && state->pid != console->pid)
 		console->adopted = console->reaped = console->stopping = false;
 	console->pid = state->pid;
 	console->phase = console_phase(state);
+	console->output = (enum console_output)state->output;
+	console->frozen = state->frozen;
+	if (console->frozen == console->freeze)
+		console->freezing = false;
 	close_fd(&console->pidfd);
-	console->pidfd = move_fd(pidfd);
-	if (console->input_blocked && console->phase == KEEPER_RUNNING)
+	console->pidfd = move_fd(&descriptors[WIRE_PIDFD]);
+	if (descriptors[WIRE_MASTER] >= 0 && console_watch_master(console, move_fd(&descriptors[WIRE_MASTER])) < 0)
+		log_error("%s: it can be read, but not typed into", console->name);
+	if (console->input_blocked && console->phase == KEEPER_RUNNING && console->master)
 		watch_set(console->master, UV_WRITABLE);
 	if (state->phase == KEEPER_EXITED || state->phase == KEEPER_FAILED)
 		dismiss_keeper(console);
@@ -130,19 +137,31 @@ static void note_state(struct console *console, const struct wire_state *state, 
  * by the difference. The owner may start the console again from within the last of the calls.
  */
 static void take_state(struct console *console, const struct wire_state *state, const void *text, size_t length,
-		       int *pidfd)
+		       int descriptors[WIRE_DESCRIPTORS])
 {
 	bool ran = console->phase == KEEPER_RUNNING;
+	bool turned = console->frozen != state->frozen || console->freezing;
 	pid_t pid = console->pid;
 	bool replaced = ran && state->pid != pid;
 
-	note_state(console, state, pidfd);
+	note_state(console, state, descriptors);
 	if (replaced || state->phase == KEEPER_EXITED)
 		tell_exit(console, &state->exit, state->phase != KEEPER_EXITED);
 	if (state->phase == KEEPER_RUNNING && (!ran || replaced))
 		console->handler->started(console, console->user, state->pid);
 	if (state->phase == KEEPER_FAILED)
 		tell_failure(console, state->error, text, length);
+	else if (turned && console->phase == KEEPER_RUNNING)
+		console->handler->frozen(console, console->user, state->frozen);
+}
+
+static void take_refusal(struct console *console, const struct wire_state *state, const void *text, size_t length)
+{
+	struct error error = {0};
+
+	console->freezing = false;
+	error_set(&error, state->error, "%.*s", (int)length, text ? (const char *)text : "");
+	console->handler->refused(console, console->user, &error);
 }
 
 /* --- keepers that die --- */
@@ -155,7 +174,7 @@ static void give_up(struct console *console)
 	bool started = console->phase != KEEPER_STARTING;
 
 	if (console->pid > 0) {
-		log_error("%s: keepers die one after the other; its program is killed", console->name);
+		log_error("%s: keepers die one after the other; it is killed", console->name);
 		program_signal_session(console->pid, (int[]){SIGKILL, 0});
 		pidfd_send_signal(console->pidfd, SIGKILL, NULL, 0);
 	}
@@ -202,7 +221,9 @@ static void on_socket(void *user, int events)
 
 	r = wire_receive(watch_fd(console->socket), &message, &tail, descriptors);
 	if (r == 0 && message.type == WIRE_STATE)
-		take_state(console, &message.state, tail, message.tail_length, &descriptors[WIRE_PIDFD]);
+		take_state(console, &message.state, tail, message.tail_length, descriptors);
+	else if (r == 0 && message.type == WIRE_REFUSED)
+		take_refusal(console, &message.state, tail, message.tail_length);
 	else if (r == 0 || r == -EBADMSG)
 		log_warn("%s: its keeper says what we do not understand", console->name);
 	else if (r != -EAGAIN && r != -ENOMEM)
@@ -215,7 +236,7 @@ static void on_socket(void *user, int events)
 
 int console_tell(struct console *console, struct wire_message *message)
 {
-	return console->socket ? wire_send(watch_fd(console->socket), message, NULL, 0, NULL, 0) : -EPIPE;
+	return console->socket ? wire_send(watch_fd(console->socket), message, NULL, 0, NULL) : -EPIPE;
 }
 
 int console_tell_stop(struct console *console)
@@ -225,6 +246,14 @@ int console_tell_stop(struct console *console)
 	int r = console_tell(console, &message);
 
 	return r == -EPIPE ? 0 : r; /* the next keeper hears it */
+}
+
+int console_tell_freeze(struct console *console)
+{
+	struct wire_message message = {.type = WIRE_FREEZE, .frozen = console->freeze};
+	int r = console_tell(console, &message);
+
+	return r == -EPIPE ? 0 : r;
 }
 
 void console_on_status(struct console *console, int status)
@@ -237,18 +266,23 @@ void console_on_status(struct console *console, int status)
 	console_tell(console, &message);
 }
 
-/* Hands the program over: to be started, or gone on with. */
+/* Hands the target over: to be started, or gone on with. */
 static int tell_keep(struct console *console)
 {
-	struct wire_message message = {.type = WIRE_KEEP, .state = {.phase = console->phase, .pid = console->pid}};
+	struct wire_message message = {
+		.type = WIRE_KEEP,
+		.state = {.phase = console->phase,
+			  .pid = console->pid,
+			  .kind = (uint8_t)console->kind,
+			  .frozen = console->frozen},
+	};
 	int descriptors[] = {
 		[WIRE_EVENTFD] = watch_fd(console->bell),
-		[WIRE_MASTER] = watch_fd(console->master),
-		[WIRE_PIDFD] = console->pidfd,
+		[WIRE_MASTER] = console->master ? watch_fd(console->master) : -1,
+		[WIRE_PIDFD] = console->pid > 0 ? console->pidfd : -1,
 	};
 
-	return wire_send(watch_fd(console->socket), &message, console->program, console->program_length, descriptors,
-			 console->pid > 0 ? 3 : 2);
+	return wire_send(watch_fd(console->socket), &message, console->target, console->target_length, descriptors);
 }
 
 int console_watch_keeper(struct console *console, int fd, pid_t keeper_pid)
@@ -267,7 +301,7 @@ int console_start_keeper(struct console *console, struct error *error)
 	pid_t pid;
 	int r;
 
-	r = keeper_spawn(console->consoles, console->name, &pid, error);
+	r = keeper_spawn(console->consoles, console->kind, console->name, &pid, error);
 	if (r < 0)
 		return r;
 	r = console_watch_keeper(console, r, pid);
@@ -295,18 +329,22 @@ void console_revive(struct console *console)
 		console_on_status(console, console->status);
 	if (console->stopping)
 		console_tell_stop(console);
+	if (console->freezing)
+		console_tell_freeze(console);
 	flow_begin(console);
 }
 
-int console_watch_terminal(struct console *console, int eventfd_fd, int master)
+int console_watch_bell(struct console *console, int fd)
 {
-	uv_loop_t *loop = console->consoles->loop;
-	int r = watch_create(&console->bell, loop, eventfd_fd, on_bell, console);
+	int r = watch_create(&console->bell, console->consoles->loop, fd, on_bell, console);
 
-	if (r < 0) {
-		close(master);
-		return r;
-	}
-	watch_set(console->bell, UV_READABLE);
-	return watch_create(&console->master, loop, master, on_master, console);
+	if (r == 0)
+		watch_set(console->bell, UV_READABLE);
+	return r;
+}
+
+int console_watch_master(struct console *console, int fd)
+{
+	watch_destroy(move_pointer(console->master));
+	return watch_create(&console->master, console->consoles->loop, fd, on_master, console);
 }

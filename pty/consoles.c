@@ -70,8 +70,21 @@ static void free_consoles(uv_handle_t *handle)
 
 	if (consoles->directory >= 0)
 		close(consoles->directory);
-	free(consoles->keeper);
+	for (size_t kind = 0; kind < CONSOLE_KINDS; kind++)
+		free(consoles->keepers[kind]);
 	free(consoles);
+}
+
+static int name_keepers(struct consoles *consoles, const char *keeper)
+{
+	static const char *const suffixes[CONSOLE_KINDS] = {[CONSOLE_PROGRAM] = "", [CONSOLE_CONTAINER] = "-lxc"};
+
+	for (size_t kind = 0; kind < CONSOLE_KINDS; kind++)
+		if (asprintf(&consoles->keepers[kind], "%s%s", keeper, suffixes[kind]) < 0) {
+			consoles->keepers[kind] = NULL;
+			return -ENOMEM;
+		}
+	return 0;
 }
 
 int consoles_create(struct consoles **result, uv_loop_t *loop, const char *directory, const char *keeper)
@@ -89,9 +102,10 @@ int consoles_create(struct consoles **result, uv_loop_t *loop, const char *direc
 		free(consoles);
 		return r;
 	}
-	consoles->keeper = strdup(keeper);
+	r = name_keepers(consoles, keeper);
 	consoles->directory = open(directory, DIRECTORY_FLAGS);
-	r = consoles->directory < 0 ? -errno : consoles->keeper ? 0 : -ENOMEM;
+	if (r == 0 && consoles->directory < 0)
+		r = -errno;
 	if (r == 0 && prctl(PR_SET_CHILD_SUBREAPER, 1L, 0L, 0L, 0L) < 0)
 		r = -errno;
 	if (r == 0)

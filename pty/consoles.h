@@ -3,13 +3,14 @@
 #pragma once
 
 #include "pty/console.h"
+#include "pty/pack.h"
 #include "pty/watch.h"
 #include "pty/wire.h"
 
 struct consoles {
 	uv_loop_t *loop;
-	int directory; /* DIR */
-	char *keeper;  /* path of consoled-keeper */
+	int directory;                /* DIR */
+	char *keepers[CONSOLE_KINDS]; /* their paths */
 	uv_signal_t child;
 	struct list list; /* of console::link */
 };
@@ -28,20 +29,24 @@ struct console {
 	 */
 	enum keeper_phase phase;
 	pid_t pid, keeper_pid;
-	int pidfd;     /* -1 = no program */
-	void *program; /* packed, for the next keeper */
-	size_t program_length;
+	int pidfd; /* -1 = none */
+	enum console_kind kind;
+	enum console_output output;
+	bool frozen;
+	void *target; /* packed, for the next keeper */
+	size_t target_length;
 	struct watch *socket; /* NULL = no keeper */
 	struct watch *bell;   /* the eventfd */
-	struct watch *master;
-	uint64_t told; /* the head at the last `output` */
+	struct watch *master; /* NULL: the keeper has yet to find it */
+	uint64_t told;        /* the head at the last `output` */
 	bool input_blocked;
 
 	/* If the keeper dies, the next must know: */
 	bool stopping, again;
 	int stop_timeout;
-	bool adopted; /* the program has lost the keeper that was its parent, and may be our child now */
-	bool reaped;  /* it was, and ended with `status` */
+	bool freezing, freeze; /* it was asked to freeze, or to go on, and has not answered */
+	bool adopted;          /* the program has lost the keeper that was its parent, and may be our child now */
+	bool reaped;           /* it was, and ended with `status` */
 	int status;
 	unsigned deaths; /* of keepers, since `first_death` */
 	uint64_t first_death;
@@ -60,10 +65,11 @@ int consoles_open(const struct consoles *consoles, const char *kind, const char 
 /* --- keeper_spawn.c --- */
 
 /*
- * Starts a keeper for `name`. Returns the daemon's end of its socket, non-blocking, and the keeper's pid; or -errno,
- * with a reason in `error` (which may be NULL).
+ * Starts a keeper of a kind for `name`. Returns the daemon's end of its socket, non-blocking, and the keeper's pid; or
+ * -errno, with a reason in `error` (which may be NULL).
  */
-int keeper_spawn(const struct consoles *consoles, const char *name, pid_t *pid, struct error *error);
+int keeper_spawn(const struct consoles *consoles, enum console_kind kind, const char *name, pid_t *pid,
+		 struct error *error);
 
 /* Connects to the keeper that runs for `name`, likewise. -ENOENT: none does. */
 int keeper_connect(const struct consoles *consoles, const char *name, pid_t *pid);
@@ -79,13 +85,16 @@ enum keeper_phase console_phase(const struct wire_state *state);
 /* Nothing runs, and there is no keeper: closes all that only matters while there is. */
 void console_become_idle(struct console *console);
 
-/* Takes over the eventfd and the master. -errno. */
-int console_watch_terminal(struct console *console, int eventfd_fd, int master);
+/* Takes over the eventfd. -errno. */
+int console_watch_bell(struct console *console, int fd);
+
+/* Takes over the master, in place of another if there is one. -errno. */
+int console_watch_master(struct console *console, int fd);
 
 /* Takes over the socket of a keeper. -errno. */
 int console_watch_keeper(struct console *console, int fd, pid_t keeper_pid);
 
-/* Starts a keeper and hands it the program: to be started, or, if there is a pid, to be gone on with. -errno. */
+/* Starts a keeper and hands it the target: to be started, or, if there is a pid, to be gone on with. -errno. */
 int console_start_keeper(struct console *console, struct error *error);
 
 /* Starts a keeper in place of one that has died. */
@@ -96,6 +105,9 @@ int console_tell(struct console *console, struct wire_message *message);
 
 /* Tells the keeper what was asked for in `stopping`. 0 also if it is dying: the next one is told too. */
 int console_tell_stop(struct console *console);
+
+/* Tells the keeper what was asked for in `freeze`, likewise. */
+int console_tell_freeze(struct console *console);
 
 /* The program was our child and has ended. */
 void console_on_status(struct console *console, int status);

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * consoled-keeper NAME: keeps one program on one PTY, and appends what it writes to the instance's ring, whatever
- * becomes of the daemon. Started by the daemon (pty/keeper_spawn.c) with the descriptors of `enum inherited`.
+ * consoled-keeper NAME: keeps one target (a program on a PTY, a container; see target.h), and appends what it writes to
+ * the instance's ring, whatever becomes of the daemon. Started by the daemon (pty/keeper_spawn.c) with the descriptors
+ * of `enum inherited`.
  *
- *                      KEEP                    exec worked                      the program has ended
+ *                      KEEP                      it runs                        the target has ended
  *          IDLE --------------> STARTING ---------------------> RUNNING ---------------------------------> DRAINING
- *            |                   ^  |                              ^   (drains the master into the ring)      |  |
- *            | KEEP of a program |  | exec failed                  |                                          |  |
+ *            |                   ^  |                              ^   (drains the output into the ring)      |  |
+ *            | KEEP of a target  |  | it does not                  |                                          |  |
  *            | that runs already |  v                              |        all it wrote is in the ring:      |  |
  *            | (adoption)        | FAILED                          |                                          |  |
  *            +-------------------|---------------------------------+                       to be run again    |  |
@@ -20,14 +21,15 @@
  * stay until a daemon says BYE, however long there is none; then the keeper ends. In all else it does not matter
  * whether a daemon is there.
  *
- * The master is read as soon as it has something, unless the head has reached the daemon's limit: then the keeper is
- * held, and the program blocks once the terminal is full. That ends with a new limit, with the daemon, or after
+ * The output is read as soon as it has something, unless the head has reached the daemon's limit: then the keeper is
+ * held, and the target blocks once the terminal is full. That ends with a new limit, with the daemon, or after
  * HELD_MAX without any message from it.
  *
  * The keeper has no log; what it has to say it tells the daemon in words. It holds no bytes: what has been read is in
  * the ring, what has not is in the terminal, so nothing is lost when it is killed at any moment (see ring.h).
  */
 #include "pty/keeper.h"
+#include "pty/target.h"
 #include "util/cleanup.h"
 #include "util/identity.h"
 
@@ -89,6 +91,9 @@ static struct wire_message describe(const struct keeper *keeper, enum wire_type 
 				.phase = keeper->phase,
 				.pid = keeper->pid,
 				.error = keeper->phase == KEEPER_FAILED ? keeper->error.code : 0,
+				.kind = target_kind,
+				.output = keeper->kind,
+				.frozen = keeper->frozen,
 				.exit = keeper->exit,
 			},
 	};
@@ -98,22 +103,41 @@ void keeper_tell(struct keeper *keeper)
 {
 	struct wire_message message = describe(keeper, WIRE_STATE);
 	const char *text = keeper->phase == KEEPER_FAILED ? error_text(&keeper->error) : "";
+	int descriptors[] = {
+		[WIRE_EVENTFD] = -1,
+		[WIRE_MASTER] = keeper->master_news ? keeper->master : -1,
+		[WIRE_PIDFD] = keeper->pid > 0 ? keeper->pidfd : -1,
+	};
 	int r;
 
 	if (keeper->daemon < 0)
 		return;
-	r = wire_send(keeper->daemon, &message, text, strlen(text), &keeper->pidfd, keeper->pid > 0 ? 1 : 0);
+	r = wire_send(keeper->daemon, &message, text, strlen(text), descriptors);
 	keeper->untold = r == -EAGAIN;
+	if (r == 0)
+		keeper->master_news = false;
+}
+
+void keeper_refuse(struct keeper *keeper, const struct error *error)
+{
+	struct wire_message message = {.type = WIRE_REFUSED, .state = {.error = error->code}};
+	const char *text = error_text(error);
+
+	if (keeper->daemon >= 0)
+		wire_send(keeper->daemon, &message, text, strlen(text), NULL);
 }
 
 static void hello(struct keeper *keeper)
 {
 	struct wire_message message = describe(keeper, WIRE_HELLO);
 	int descriptors[] = {
-		[WIRE_EVENTFD] = keeper->eventfd, [WIRE_MASTER] = keeper->master, [WIRE_PIDFD] = keeper->pidfd};
+		[WIRE_EVENTFD] = keeper->eventfd,
+		[WIRE_MASTER] = keeper->master,
+		[WIRE_PIDFD] = keeper->pid > 0 ? keeper->pidfd : -1,
+	};
 
-	if (wire_send(keeper->daemon, &message, keeper->packed, keeper->packed_length, descriptors,
-		      keeper->pid > 0 ? 3 : 2) == 0)
+	keeper->master_news = false;
+	if (wire_send(keeper->daemon, &message, keeper->packed, keeper->packed_length, descriptors) == 0)
 		keeper_tell(keeper);
 	else
 		lose_daemon(keeper);
@@ -140,7 +164,7 @@ static void take_keep(struct keeper *keeper, const struct wire_message *message,
 {
 	if (keeper->phase != KEEPER_IDLE)
 		return;
-	if (wire_unpack_program(*tail, message->tail_length, &keeper->program) < 0) {
+	if (descriptors[WIRE_EVENTFD] < 0 || target_open(keeper, *tail, message->tail_length) < 0) {
 		keeper->over = true;
 		return;
 	}
@@ -149,6 +173,7 @@ static void take_keep(struct keeper *keeper, const struct wire_message *message,
 	keeper->eventfd = move_fd(&descriptors[WIRE_EVENTFD]);
 	keeper->master = move_fd(&descriptors[WIRE_MASTER]);
 	keeper->pidfd = move_fd(&descriptors[WIRE_PIDFD]);
+	keeper_read_from(keeper, keeper->master, keeper->master, CONSOLE_OUTPUT_ALL);
 	keeper_keep(keeper, &message->state);
 }
 
@@ -202,16 +227,24 @@ static void hear_daemon(struct keeper *keeper)
 		close_fd(&descriptors[i]);
 }
 
-/* --- the master --- */
+/* --- the output --- */
 
-static bool has_program(const struct keeper *keeper)
+static bool has_target(const struct keeper *keeper)
 {
 	return keeper->phase == KEEPER_RUNNING || keeper->phase == KEEPER_DRAINING;
 }
 
 bool keeper_held(const struct keeper *keeper)
 {
-	return has_program(keeper) && ring_head(&keeper->ring) >= keeper->limit;
+	return has_target(keeper) && ring_head(&keeper->ring) >= keeper->limit;
+}
+
+void keeper_read_from(struct keeper *keeper, int output, int ready, enum console_output kind)
+{
+	keeper->output = output;
+	keeper->ready = ready;
+	keeper->kind = kind;
+	keeper->closed = output < 0; /* then there is nothing to wait for */
 }
 
 static void ring_bell(const struct keeper *keeper)
@@ -228,22 +261,24 @@ static void drain(struct keeper *keeper)
 	for (int i = 0; i < READS_PER_TURN && got >= READ_BUSY && !keeper_held(keeper); i++) {
 		uint64_t room = keeper->limit - ring_head(&keeper->ring);
 
-		got = ring_append_from(&keeper->ring, keeper->master, (size_t)MIN(room, SIZE_MAX));
+		got = ring_append_from(&keeper->ring, keeper->output, (size_t)MIN(room, SIZE_MAX));
 		any = any || got > 0;
 	}
 	if (keeper_held(keeper))
 		keeper->waits_since = keeper_now();
-	if (got == -EIO || got == 0)
+	if (got == -EIO || (got == 0 && keeper->ready == keeper->output)) /* a file may grow behind its end */
 		keeper->closed = true;
 	if (any)
 		ring_bell(keeper);
 }
 
-static void on_master(struct keeper *keeper, int events)
+static void on_output(struct keeper *keeper, int events)
 {
-	if (events & POLLIN)
+	if (events & POLLIN) {
 		drain(keeper);
-	else if (events) /* POLLHUP: nobody has the slave, and nothing is left to read */
+		return;
+	}
+	if (events) /* POLLHUP: nobody has the slave, and nothing is left to read */
 		keeper->closed = true;
 }
 
@@ -253,37 +288,41 @@ static void on_master(struct keeper *keeper, int events)
 enum slot {
 	SLOT_DAEMON,
 	SLOT_LISTENER, /* behind the daemon: its end makes room for the next */
-	SLOT_MASTER,
-	SLOT_REPORT, /* before the exit: a program that has exited was executed first */
+	SLOT_OUTPUT,
+	SLOT_REPORT, /* before the exit: what has ended was started first */
+	SLOT_WATCHED,
 	SLOT_EXIT,
 	SLOTS,
 };
 
 static void choose(const struct keeper *keeper, struct pollfd set[static SLOTS])
 {
-	bool reads = has_program(keeper) && !keeper->closed && !keeper_held(keeper);
+	bool reads = has_target(keeper) && !keeper->closed && !keeper_held(keeper);
 	bool lives = keeper->phase == KEEPER_STARTING || keeper->phase == KEEPER_RUNNING;
 
 	set[SLOT_DAEMON] = (struct pollfd){keeper->daemon, keeper->untold ? POLLIN | POLLOUT : POLLIN, 0};
 	set[SLOT_LISTENER] = (struct pollfd){keeper->daemon < 0 ? keeper->listener : -1, POLLIN, 0};
-	set[SLOT_MASTER] = (struct pollfd){reads ? keeper->master : -1, POLLIN, 0};
+	set[SLOT_OUTPUT] = (struct pollfd){reads ? keeper->ready : -1, POLLIN, 0};
 	set[SLOT_REPORT] = (struct pollfd){keeper->report, POLLIN, 0};
+	set[SLOT_WATCHED] = (struct pollfd){keeper->watched, POLLIN, 0};
 	set[SLOT_EXIT] = (struct pollfd){lives ? keeper->pidfd : -1, POLLIN, 0};
 }
 
 static void handle(struct keeper *keeper, const struct pollfd set[static SLOTS])
 {
-	keeper->dry = set[SLOT_MASTER].fd >= 0 && !(set[SLOT_MASTER].revents & POLLIN);
+	keeper->dry = set[SLOT_OUTPUT].fd >= 0 && !(set[SLOT_OUTPUT].revents & POLLIN);
 	if (set[SLOT_DAEMON].revents & POLLOUT)
 		keeper_tell(keeper);
 	if (set[SLOT_DAEMON].revents & ~POLLOUT)
 		hear_daemon(keeper);
 	if (set[SLOT_LISTENER].revents)
 		accept_daemon(keeper);
-	if (set[SLOT_MASTER].revents)
-		on_master(keeper, set[SLOT_MASTER].revents);
-	if (set[SLOT_REPORT].revents)
-		keeper_on_report(keeper);
+	if (set[SLOT_OUTPUT].revents && set[SLOT_OUTPUT].fd == keeper->ready)
+		on_output(keeper, set[SLOT_OUTPUT].revents);
+	if (set[SLOT_REPORT].revents && set[SLOT_REPORT].fd == keeper->report)
+		target_on_report(keeper);
+	if (set[SLOT_WATCHED].revents && set[SLOT_WATCHED].fd == keeper->watched)
+		target_on_watched(keeper);
 	if (set[SLOT_EXIT].revents && keeper->phase == KEEPER_RUNNING)
 		keeper_on_exit(keeper);
 	if (keeper_held(keeper) && keeper_now() >= keeper->waits_since + HELD_MAX)
@@ -357,11 +396,14 @@ int main(int argc, char **argv)
 {
 	struct keeper keeper = {
 		.daemon = INHERITED_DAEMON,
-		.master = -1,
 		.eventfd = -1,
+		.master = -1,
+		.output = -1,
+		.ready = -1,
 		.limit = UINT64_MAX,
 		.slave = -1,
 		.report = -1,
+		.watched = -1,
 		.pidfd = -1,
 	};
 
@@ -376,7 +418,7 @@ int main(int argc, char **argv)
 		return EXIT_FAILURE;
 	keeper.waits_since = keeper_now();
 	run(&keeper);
-	free(keeper.program);
+	target_close(&keeper);
 	free(keeper.packed);
 	ring_close(&keeper.ring);
 	return EXIT_SUCCESS;

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The inside of consoled-keeper, one per process: keeper.c runs, keeper_life.c starts and ends the program. */
+/*
+ * The inside of a keeper, one per process: keeper.c runs, keeper_life.c starts and ends the target, target.h is what
+ * that is.
+ */
 #pragma once
 
 #include "pty/ring.h"
+#include "pty/targets/program.h" /* enum console_restart */
 #include "pty/wire.h"
 #include "util/error.h"
 
@@ -19,19 +23,28 @@ struct keeper {
 	bool untold;  /* the daemon has not heard of the present state: its socket was full */
 
 	struct ring ring;
-	int master, eventfd; /* from the daemon */
+	int eventfd;         /* from the daemon */
 	uint64_t limit;      /* the head may not pass it */
 	int64_t waits_since; /* when held: since then, or since the daemon's last message if that is later */
 
-	void *packed; /* the program as the daemon packed it, and unpacked */
-	size_t packed_length;
-	struct console_program *program;
+	int master;               /* what takes input and a size: from the daemon, or the target has found another */
+	bool master_news;         /* it has, and the daemon has not heard of it */
+	int output;               /* what is read: the master, or what the target has found; -1 = nothing can be */
+	int ready;                /* what tells that there is some: `output` itself, or an inotify(7) of a file */
+	enum console_output kind; /* how much of the console's output that is */
 
-	int slave;  /* held while the program runs, so that no hang-up is seen before its end */
-	int report; /* of the child that is about to be the program; STARTING */
-	int pidfd;
-	pid_t pid;
-	bool ours; /* DRAINING: our child, whose status we get from wait(2) */
+	void *packed; /* the target as the daemon packed it, for HELLO */
+	size_t packed_length;
+	struct target *target;
+	enum console_restart restart;
+
+	int slave;   /* held while it runs, so that no hang-up is seen before its end; -1: not on a terminal of ours */
+	int report;  /* of the child that does something for the target: target_on_report() */
+	int watched; /* by the target alone: target_on_watched() */
+	int pidfd;   /* its end is the target's: a program's first process, a container's monitor */
+	pid_t pid;   /* what the instance's users know as its pid: a program's first process, a container's init */
+	bool frozen;
+	bool ours; /* DRAINING: no status is to come from the daemon */
 	int64_t started_at;
 
 	bool stopping, again; /* STOP was said, and whether to start again after it */
@@ -40,7 +53,7 @@ struct keeper {
 	int64_t ended_at; /* DRAINING */
 	uint64_t ended_head;
 	bool closed;    /* nobody has the slave any more, and all is read */
-	bool dry;       /* nothing waits in the master, as far as this turn has seen */
+	bool dry;       /* nothing waits in the output, as far as this turn has seen */
 	bool survivors; /* of a stopped program */
 
 	int64_t rest_until; /* RESTING */
@@ -60,16 +73,38 @@ int64_t keeper_now(void);
 /* Tells the daemon, if there is one, the present state. */
 void keeper_tell(struct keeper *keeper);
 
-/* Whether the head has reached the limit, and so the master is not read. */
+/* Tells the daemon that what it asked for last cannot be done, and why. */
+void keeper_refuse(struct keeper *keeper, const struct error *error);
+
+/* Whether the head has reached the limit, and so the output is not read. */
 bool keeper_held(const struct keeper *keeper);
+
+/* Reads the console from `output`, of which `ready` tells when; both may be the same, or -1. Both stay the caller's. */
+void keeper_read_from(struct keeper *keeper, int output, int ready, enum console_output kind);
 
 /* --- keeper_life.c --- */
 
-/* Takes over what a KEEP message says: starts the program, or goes on with one that runs. */
+/* Takes over what a KEEP message says: starts the target, or goes on with one that runs. */
 void keeper_keep(struct keeper *keeper, const struct wire_state *state);
 
-/* Things that have happened: the child has reported, the program has ended, a point in time may have come. */
-void keeper_on_report(struct keeper *keeper);
+/* What a target has to tell: */
+
+/* It runs, and this is a new boot. */
+void keeper_begin(struct keeper *keeper);
+
+/* It runs, and has for some time: the log goes on where it was. */
+void keeper_resume(struct keeper *keeper);
+
+/* It did not start, for the reason in `error`. */
+void keeper_fail(struct keeper *keeper);
+
+/* It has booted again by itself, and `pid` is its new one. The new boot's output begins at `offset`. */
+void keeper_reboot(struct keeper *keeper, pid_t pid, uint64_t offset);
+
+/* It stands still, or goes on. */
+void keeper_frozen(struct keeper *keeper, bool frozen);
+
+/* Things that have happened: the target has ended, a point in time may have come. */
 void keeper_on_exit(struct keeper *keeper);
 void keeper_on_time(struct keeper *keeper);
 

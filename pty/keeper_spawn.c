@@ -59,7 +59,7 @@ static int prepare_process(posix_spawnattr_t *attributes)
 
 static int spawn(const char *path, const char *name, int descriptors[static INHERITED_COUNT], pid_t *pid)
 {
-	char *argv[] = {(char *)"consoled-keeper", (char *)name, NULL};
+	char *argv[] = {(char *)path, (char *)name, NULL};
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
 	int r;
@@ -95,11 +95,15 @@ static int open_place(const struct consoles *consoles, const char *name, int *di
 	return *directory < 0 ? *directory : 0;
 }
 
-int keeper_spawn(const struct consoles *consoles, const char *name, pid_t *pid, struct error *error)
+int keeper_spawn(const struct consoles *consoles, enum console_kind kind, const char *name, pid_t *pid,
+		 struct error *error)
 {
+	const char *path = consoles->keepers[kind];
 	cleanup_close int ours = -1, theirs = -1, directory = -1, ring = -1;
 	int ends[2], r;
 
+	if (kind == CONSOLE_CONTAINER && access(path, X_OK) < 0)
+		return error_set(error, -ENOSYS, "This consoled has no containers: there is no %s", path);
 	r = open_place(consoles, name, &directory, &ring);
 	if (r < 0)
 		return error_set(error, r, "console of \"%s\": %s", name, strerror(-r));
@@ -113,9 +117,9 @@ int keeper_spawn(const struct consoles *consoles, const char *name, pid_t *pid, 
 	if (r == 0)
 		r = raise_fd(&ring);
 	if (r == 0)
-		r = spawn(consoles->keeper, name, (int[]){theirs, directory, ring}, pid);
+		r = spawn(path, name, (int[]){theirs, directory, ring}, pid);
 	if (r < 0)
-		return error_set(error, r, "keeper \"%s\": %s", consoles->keeper, strerror(-r));
+		return error_set(error, r, "keeper \"%s\": %s", path, strerror(-r));
 	return move_fd(&ours);
 }
 

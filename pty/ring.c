@@ -400,14 +400,14 @@ void ring_clear(struct ring *ring)
 	store(&ring->header->base, load(&ring->header->head));
 }
 
-void ring_begin_boot(struct ring *ring)
+void ring_begin_boot(struct ring *ring, uint64_t offset)
 {
 	uint32_t number = load(&ring->header->boots_made) + 1;
 	struct ring_boot_slot *slot = &ring->header->boots[number % RING_BOOTS];
 
 	store(&slot->number, 0);
 	atomic_thread_fence(memory_order_release);
-	store(&slot->offset, load(&ring->header->head));
+	store(&slot->offset, offset);
 	store(&slot->time, timestamp_now());
 	store(&slot->number, number);
 	store(&ring->header->boots_made, number);

@@ -84,8 +84,8 @@ ssize_t ring_append_from(struct ring *ring, int fd, size_t max);
  */
 void ring_clear(struct ring *ring);
 
-/* Notes that a new boot begins at the present head. */
-void ring_begin_boot(struct ring *ring);
+/* Notes that a new boot begins, or has begun, at `offset`: the head, or a little before it. */
+void ring_begin_boot(struct ring *ring, uint64_t offset);
 
 /* --- readers --- */
 

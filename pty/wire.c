@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pty/wire.h"
-#include "util/buffer.h"
 #include "util/cleanup.h"
 
 #include <errno.h>
@@ -10,22 +9,27 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-/* A program's fixed part; behind it directory, user ("" = none), argv and environment, each with its NUL. */
-struct packed_program {
-	uint32_t argc, envc;
-	uint32_t uid, gid;
-	uint32_t restart;
-	uint16_t width, height;
-};
-
 static bool has_state(const struct wire_message *message)
 {
-	return message->type == WIRE_KEEP || message->type == WIRE_HELLO || message->type == WIRE_STATE;
+	return message->type == WIRE_KEEP || message->type == WIRE_HELLO || message->type == WIRE_STATE ||
+	       message->type == WIRE_REFUSED;
 }
 
 static bool state_valid(const struct wire_state *state)
 {
-	return state->phase < KEEPER_PHASES && state->pid >= 0 && state->error <= 0;
+	return state->phase < KEEPER_PHASES && state->pid >= 0 && state->error <= 0 && state->kind < CONSOLE_KINDS &&
+	       state->output < CONSOLE_OUTPUTS && state->frozen <= 1;
+}
+
+/* A state that names a pid brings its pidfd; nothing but a state brings any descriptor. */
+static bool descriptors_valid(const struct wire_message *message)
+{
+	unsigned int all = (1U << WIRE_DESCRIPTORS) - 1;
+
+	if (!has_state(message) || message->type == WIRE_REFUSED)
+		return message->descriptors == 0;
+	return message->descriptors <= all &&
+	       (message->state.pid > 0) == ((message->descriptors & (1U << WIRE_PIDFD)) != 0);
 }
 
 int wire_decode(const void *data, size_t length, struct wire_message *message, const void **tail)
@@ -40,11 +44,27 @@ int wire_decode(const void *data, size_t length, struct wire_message *message, c
 		return -EBADMSG;
 	if (message->tail_length > 0 && !has_state(message))
 		return -EBADMSG;
-	return !has_state(message) || state_valid(&message->state) ? 0 : -EBADMSG;
+	if (has_state(message) && !state_valid(&message->state))
+		return -EBADMSG;
+	return descriptors_valid(message) ? 0 : -EBADMSG;
 }
 
-int wire_send(int socket, struct wire_message *message, const void *tail, size_t tail_length, const int *descriptors,
-	      size_t count)
+/* Gathers those that there are, and notes in the message which they are. Returns how many. */
+static size_t gather_descriptors(struct wire_message *message, const int *descriptors, int present[WIRE_DESCRIPTORS])
+{
+	size_t count = 0;
+
+	message->descriptors = 0;
+	for (int i = 0; descriptors && i < WIRE_DESCRIPTORS; i++) {
+		if (descriptors[i] < 0)
+			continue;
+		message->descriptors |= (uint16_t)(1U << i);
+		present[count++] = descriptors[i];
+	}
+	return count;
+}
+
+int wire_send(int socket, struct wire_message *message, const void *tail, size_t tail_length, const int *descriptors)
 {
 	union {
 		struct cmsghdr header;
@@ -52,16 +72,19 @@ int wire_send(int socket, struct wire_message *message, const void *tail, size_t
 	} control = {0};
 	struct iovec parts[] = {{message, sizeof(*message)}, {(void *)tail, tail_length}};
 	struct msghdr record = {.msg_iov = parts, .msg_iovlen = 2};
+	int present[WIRE_DESCRIPTORS];
+	size_t count;
 
-	if (tail_length > WIRE_TAIL_MAX || count > WIRE_DESCRIPTORS)
+	if (tail_length > WIRE_TAIL_MAX)
 		return -EMSGSIZE;
 	message->version = WIRE_VERSION;
 	message->tail_length = (uint32_t)tail_length;
+	count = gather_descriptors(message, descriptors, present);
 	if (count > 0) {
 		control.header.cmsg_level = SOL_SOCKET;
 		control.header.cmsg_type = SCM_RIGHTS;
 		control.header.cmsg_len = CMSG_LEN(count * sizeof(int));
-		memcpy(CMSG_DATA(&control.header), descriptors, count * sizeof(int));
+		memcpy(CMSG_DATA(&control.header), present, count * sizeof(int));
 		record.msg_control = &control;
 		record.msg_controllen = CMSG_SPACE(count * sizeof(int));
 	}
@@ -94,18 +117,18 @@ static size_t take_descriptors(struct msghdr *record, int descriptors[static WIR
 	return count;
 }
 
-/* Puts the descriptors into their places; false if their number is not what the message says. */
+/* Moves the first `count` into the places that the message names; false if it names another number. */
 static bool place_descriptors(const struct wire_message *message, size_t count,
 			      int descriptors[static WIRE_DESCRIPTORS])
 {
-	bool pair = message->type == WIRE_KEEP || message->type == WIRE_HELLO;
-	bool pid = has_state(message) && message->state.pid > 0;
-
-	if (count != (pair ? 2u : 0u) + (pid ? 1u : 0u))
+	if (count != (size_t)__builtin_popcount(message->descriptors))
 		return false;
-	if (pid && !pair) {
-		descriptors[WIRE_PIDFD] = descriptors[0];
-		descriptors[0] = -1;
+	for (int i = WIRE_DESCRIPTORS; i-- > 0;) { /* from the end: no place is before its descriptor */
+		int fd = -1;
+
+		if (message->descriptors & (1U << i))
+			fd = move_fd(&descriptors[--count]);
+		descriptors[i] = fd;
 	}
 	return true;
 }
@@ -161,117 +184,4 @@ int wire_receive(int socket, struct wire_message *message, void **tail, int desc
 	if (length <= 0)
 		return length == 0 ? -EPIPE : -errno;
 	return accept_record(data, &record, (size_t)length, message, tail, descriptors);
-}
-
-static int append_strings(struct buffer *buffer, char *const *strings, uint32_t *count)
-{
-	int r = 0;
-
-	for (*count = 0; r == 0 && strings[*count]; ++*count)
-		r = buffer_append(buffer, strings[*count], strlen(strings[*count]) + 1, WIRE_TAIL_MAX);
-	return r;
-}
-
-int wire_pack_program(const struct console_program *program, void **packed, size_t *length)
-{
-	const char *user = program->user ? program->user : "";
-	struct packed_program fixed = {
-		.uid = program->uid,
-		.gid = program->gid,
-		.restart = program->restart,
-		.width = program->width,
-		.height = program->height,
-	};
-	struct buffer buffer = {0};
-	int r;
-
-	r = buffer_append(&buffer, &fixed, sizeof(fixed), WIRE_TAIL_MAX);
-	if (r == 0)
-		r = buffer_append(&buffer, program->directory, strlen(program->directory) + 1, WIRE_TAIL_MAX);
-	if (r == 0)
-		r = buffer_append(&buffer, user, strlen(user) + 1, WIRE_TAIL_MAX);
-	if (r == 0)
-		r = append_strings(&buffer, program->argv, &fixed.argc);
-	if (r == 0)
-		r = append_strings(&buffer, program->environment, &fixed.envc);
-	if (r < 0) {
-		buffer_finish(&buffer);
-		return r == -EMSGSIZE ? -E2BIG : r;
-	}
-	memcpy(buffer.data, &fixed, sizeof(fixed));
-	*packed = buffer.data;
-	*length = buffer.length;
-	return 0;
-}
-
-/* Takes the next string of [*at, end), or returns NULL if none ends there. */
-static char *next_string(char **at, char *end)
-{
-	char *string = *at;
-	char *terminator = memchr(string, '\0', (size_t)(end - string));
-
-	if (!terminator)
-		return NULL;
-	*at = terminator + 1;
-	return string;
-}
-
-static bool next_vector(char **at, char *end, char **vector, uint32_t count)
-{
-	for (uint32_t i = 0; i < count; i++) {
-		vector[i] = next_string(at, end);
-		if (!vector[i])
-			return false;
-	}
-	vector[count] = NULL;
-	return true;
-}
-
-static bool program_valid(const struct packed_program *fixed, size_t rest)
-{
-	return fixed->argc > 0 && fixed->restart <= CONSOLE_RESTART_ALWAYS &&
-	       (uint64_t)fixed->argc + fixed->envc + 2 <= rest; /* each string has at least its NUL */
-}
-
-int wire_unpack_program(const void *packed, size_t length, struct console_program **result)
-{
-	cleanup_free struct console_program *program = NULL;
-	struct packed_program fixed;
-	char **argv, **environment, *at, *end;
-	size_t vectors, rest;
-
-	if (length < sizeof(fixed) || length > WIRE_TAIL_MAX)
-		return -EBADMSG;
-	memcpy(&fixed, packed, sizeof(fixed));
-	rest = length - sizeof(fixed);
-	if (!program_valid(&fixed, rest))
-		return -EBADMSG;
-	vectors = ((size_t)fixed.argc + fixed.envc + 2) * sizeof(char *);
-	program = malloc(sizeof(*program) + vectors + rest);
-	if (!program)
-		return -ENOMEM;
-	argv = (char **)(program + 1);
-	environment = argv + fixed.argc + 1;
-	at = (char *)argv + vectors;
-	end = at + rest;
-	memcpy(at, (const char *)packed + sizeof(fixed), rest);
-	*program = (struct console_program){
-		.argv = argv,
-		.environment = environment,
-		.uid = fixed.uid,
-		.gid = fixed.gid,
-		.restart = (enum console_restart)fixed.restart,
-		.width = fixed.width,
-		.height = fixed.height,
-	};
-	program->directory = next_string(&at, end);
-	program->user = next_string(&at, end);
-	if (!program->directory || program->directory[0] != '/' || !program->user)
-		return -EBADMSG;
-	if (!next_vector(&at, end, argv, fixed.argc) || !next_vector(&at, end, environment, fixed.envc) || at != end)
-		return -EBADMSG;
-	if (program->user[0] == '\0')
-		program->user = NULL;
-	*result = move_pointer(program);
-	return 0;
 }

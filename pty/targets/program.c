@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pty/targets/program.h"
+#include "pty/terminal.h"
 #include "util/cleanup.h"
 
 #include <ctype.h>
@@ -35,23 +36,6 @@ struct report {
 	int32_t error; /* errno */
 };
 
-int program_open_terminal(uint16_t width, uint16_t height)
-{
-	struct winsize size = {.ws_col = width ? width : 80, .ws_row = height ? height : 24};
-	cleanup_close int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
-
-	if (master < 0 || unlockpt(master) < 0 || ioctl(master, TIOCSWINSZ, &size) < 0)
-		return -errno;
-	return move_fd(&master);
-}
-
-int program_hold_slave(int master)
-{
-	int slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
-
-	return slave < 0 ? -errno : slave;
-}
-
 /* The settings of a terminal that was just made: Linux's defaults plus UTF-8 erasing, as login(1) would leave them. */
 static void reset_settings(int slave)
 {
@@ -76,7 +60,7 @@ static void reset_settings(int slave)
 
 int program_open_slave(int master, const struct console_program *program)
 {
-	cleanup_close int slave = program_hold_slave(master);
+	cleanup_close int slave = terminal_hold_slave(master);
 
 	if (slave < 0)
 		return slave;

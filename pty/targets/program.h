@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A program on a PTY: the terminal, the child, and the signals to its session. The daemon opens the terminal (and keeps
- * a descriptor of it); the keeper does the rest. All blocks only as far as system calls on local objects do.
+ * A program on a PTY: its terminal, the child, and the signals to its session. All blocks only as far as system calls
+ * on local objects do.
  */
 #pragma once
 
@@ -30,20 +30,12 @@ struct console_program {
 	uint16_t width, height; /* 0: 80x24 */
 };
 
-/* Opens a PTY and returns its master, close-on-exec and non-blocking, or -errno. No slave is open then. */
-int program_open_terminal(uint16_t width, uint16_t height);
-
 /*
  * Opens the slave of `master` without becoming its session (TIOCGPTPEER: needs no /dev/pts), with the settings of a
  * fresh terminal and without input that was meant for an earlier program. It belongs to the program's user alone.
  * Returns the slave or -errno.
  */
 int program_open_slave(int master, const struct console_program *program);
-
-/*
- * Opens the slave as it is: a holder keeps the master from reporting a hang-up while a program closes and reopens it.
- */
-int program_hold_slave(int master);
 
 /*
  * Forks a child that takes `slave` as its controlling terminal and executes the program. Returns its pid, and its

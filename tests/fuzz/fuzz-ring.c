@@ -58,10 +58,10 @@ static int make_file(void)
 
 	memset(data, BYTE, sizeof(data));
 	require(ring_open(&ring, fd, true) == 0);
-	ring_begin_boot(&ring);
+	ring_begin_boot(&ring, ring_head(&ring));
 	ring_append(&ring, data, CAPACITY);
 	ring_clear(&ring);
-	ring_begin_boot(&ring);
+	ring_begin_boot(&ring, ring_head(&ring));
 	ring_append(&ring, data, 1000);
 	ring_close(&ring);
 	return fd;
@@ -110,7 +110,7 @@ static void write_some(const struct fuzz *fuzz)
 	if (ring_open(&ring, fuzz->fd, true) < 0)
 		return;
 	ring_recover(&ring);
-	ring_begin_boot(&ring);
+	ring_begin_boot(&ring, ring_head(&ring));
 	ring_append(&ring, memset(data, BYTE, sizeof(data)), sizeof(data));
 	ring_close(&ring);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What keeper and daemon receive from each other: a record, and the program in it. */
+/* What keeper and daemon receive from each other: a record, and the target in it. */
+#include "pty/pack.h"
 #include "pty/wire.h"
 
 #include <stdlib.h>
@@ -14,13 +15,28 @@ static void check_program(const void *data, size_t length)
 	size_t packed_length;
 	void *packed;
 
-	if (wire_unpack_program(data, length, &program) < 0)
+	if (unpack_program(data, length, &program) < 0)
 		return;
-	if (wire_pack_program(program, &packed, &packed_length) < 0 || packed_length != length ||
+	if (pack_program(program, &packed, &packed_length) < 0 || packed_length != length ||
 	    memcmp(packed, data, length) != 0)
 		abort();
 	free(packed);
 	free(program);
+}
+
+static void check_container(const void *data, size_t length)
+{
+	struct console_container *container;
+	size_t packed_length;
+	void *packed;
+
+	if (unpack_container(data, length, &container) < 0)
+		return;
+	if (pack_container(container, &packed, &packed_length) < 0 || packed_length != length ||
+	    memcmp(packed, data, length) != 0)
+		abort();
+	free(packed);
+	free(container);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -31,5 +47,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (wire_decode(data, size, &message, &tail) == 0)
 		check_program(tail, message.tail_length);
 	check_program(data, size);
+	check_container(data, size);
 	return 0;
 }

@@ -35,7 +35,7 @@ struct fixture {
 	uv_timer_t tick; /* wakes the loop now and then, for waits on what is no event */
 	struct consoles *consoles;
 	struct console *console;
-	unsigned outputs, writables, starts, failures, exits;
+	unsigned outputs, writables, starts, failures, exits, freezes, thaws, refusals;
 	pid_t pid;
 	struct error error;
 	struct console_exit exit;
@@ -118,11 +118,29 @@ static void on_exited(struct console *console, void *user, const struct console_
 	f->again = again;
 }
 
+static void on_frozen(struct console *console, void *user, bool frozen)
+{
+	struct fixture *f = user;
+
+	f->freezes += frozen;
+	f->thaws += !frozen;
+}
+
+static void on_refused(struct console *console, void *user, const struct error *error)
+{
+	struct fixture *f = user;
+
+	f->refusals++;
+	f->error = *error;
+}
+
 static const struct console_handler handler = {
 	.output = on_output,
 	.writable = on_writable,
 	.started = on_started,
 	.failed = on_failed,
+	.frozen = on_frozen,
+	.refused = on_refused,
 	.exited = on_exited,
 };
 

@@ -226,9 +226,11 @@ static void test_freeze(void **state)
 	start(f, "echo x; exec sleep 60", CONSOLE_RESTART_NO);
 	wait_for(f, f->starts == 1 && f->outputs > 0);
 	assert_int_equal(console_freeze(f->console, true), 0);
-	wait_for(f, state_of(f->pid) == 'T');
+	wait_for(f, f->freezes == 1 && state_of(f->pid) == 'T');
+	assert_true(console_frozen(f->console));
 	assert_int_equal(console_freeze(f->console, false), 0);
-	wait_for(f, state_of(f->pid) != 'T');
+	wait_for(f, f->thaws == 1 && state_of(f->pid) != 'T');
+	assert_false(console_frozen(f->console));
 	assert_int_equal(console_freeze(f->console, true), 0);
 	assert_int_equal(console_stop(f->console, 5000), 0); /* one that is frozen can be stopped */
 	wait_for(f, f->exits == 1);

@@ -69,12 +69,12 @@ static void test_missing_directory(void **state)
 static void test_useless_keeper(void **state)
 {
 	struct fixture *f = *state;
-	char *path = f->consoles->keeper;
+	char *path = f->consoles->keepers[CONSOLE_PROGRAM];
 
-	f->consoles->keeper = (char *)"/bin/false";
+	f->consoles->keepers[CONSOLE_PROGRAM] = (char *)"/bin/false";
 	start(f, "true", CONSOLE_RESTART_NO);
 	wait_for(f, f->failures == 1);
-	f->consoles->keeper = path;
+	f->consoles->keepers[CONSOLE_PROGRAM] = path;
 	assert_string_equal(f->error.text, "keeper: it ends before it has started anything");
 	assert_int_equal(f->starts + f->exits, 0);
 	assert_false(console_running(f->console));
@@ -85,12 +85,12 @@ static void test_missing_keeper(void **state)
 	struct fixture *f = *state;
 	struct console_program program = program_defaults;
 	struct error error = {0};
-	char *path = f->consoles->keeper;
+	char *path = f->consoles->keepers[CONSOLE_PROGRAM];
 
 	program.argv = (char *const[]){(char *)"true", NULL};
-	f->consoles->keeper = (char *)"/nonexistent/keeper";
+	f->consoles->keepers[CONSOLE_PROGRAM] = (char *)"/nonexistent/keeper";
 	assert_int_equal(console_start(f->console, &program, &error), -ENOENT);
-	f->consoles->keeper = path;
+	f->consoles->keepers[CONSOLE_PROGRAM] = path;
 	assert_string_equal(error.text, "keeper \"/nonexistent/keeper\": No such file or directory");
 	assert_false(console_running(f->console));
 }

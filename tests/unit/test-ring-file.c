@@ -245,7 +245,7 @@ static void test_resize(void **state)
 
 	for (size_t i = 0; i < LENGTH; i++)
 		data[i] = (unsigned char)(i * 7 + i / 251);
-	ring_begin_boot(&f->writer);
+	ring_begin_boot(&f->writer, ring_head(&f->writer));
 	ring_append(&f->writer, data, 2500);
 	ring_clear(&f->writer);
 	ring_append(&f->writer, data + 2500, LENGTH - 2500);
@@ -313,7 +313,7 @@ static void test_changed_while_open(void **state)
 			assert_true(ring_boots(&f->writer, boots, 100) <= 64);
 			ring_recover(&f->writer);
 			ring_append(&f->writer, data, CAPACITY);
-			ring_begin_boot(&f->writer);
+			ring_begin_boot(&f->writer, ring_head(&f->writer));
 		}
 	}
 }
@@ -426,7 +426,7 @@ static void test_boots(void **state)
 	int64_t start = timestamp_now();
 	size_t i;
 
-	ring_begin_boot(&f->writer);
+	ring_begin_boot(&f->writer, ring_head(&f->writer));
 	assert_int_equal(ring_boots(&f->writer, boots, 100), 1);
 	assert_int_equal(boots[0].number, 1);
 	assert_int_equal(boots[0].offset, 0);
@@ -434,14 +434,14 @@ static void test_boots(void **state)
 
 	ring_append(&f->writer, "hello", 5);
 	assert_int_equal(reopen(f, true), 0);
-	ring_begin_boot(&f->writer);
+	ring_begin_boot(&f->writer, ring_head(&f->writer));
 	assert_int_equal(ring_boots(&f->writer, boots, 100), 2);
 	assert_int_equal(boots[1].number, 2);
 	assert_int_equal(boots[1].offset, 5);
 
 	for (i = 3; i <= 150; i++) {
 		ring_append(&f->writer, "x", 1);
-		ring_begin_boot(&f->writer);
+		ring_begin_boot(&f->writer, ring_head(&f->writer));
 	}
 	assert_int_equal(ring_boots(&f->writer, boots, 100), 64);
 	for (i = 0; i < 64; i++) {

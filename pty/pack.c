@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "pty/pack.h"
+#include "pty/wire.h"
+#include "util/buffer.h"
+#include "util/cleanup.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A program's fixed part; behind it directory, user ("" = none), argv and environment, each with its NUL. */
+struct packed_program {
+	uint32_t argc, envc;
+	uint32_t uid, gid;
+	uint32_t restart;
+	uint16_t width, height;
+};
+
+/* A container's; behind it name, path, log and the items. */
+struct packed_container {
+	uint32_t count;
+	uint8_t defined, running;
+	uint16_t width, height;
+	uint16_t reserved;
+};
+
+/* --- strings, one behind the other --- */
+
+static int append_string(struct buffer *buffer, const char *string)
+{
+	return buffer_append(buffer, string, strlen(string) + 1, WIRE_TAIL_MAX);
+}
+
+static int append_strings(struct buffer *buffer, char *const *strings, uint32_t *count)
+{
+	int r = 0;
+
+	for (*count = 0; r == 0 && strings[*count]; ++*count)
+		r = append_string(buffer, strings[*count]);
+	return r;
+}
+
+/* Puts the fixed part, which is complete now, to the place kept for it; or undoes all. */
+static int finish(struct buffer *buffer, int r, const void *fixed, size_t size, void **packed, size_t *length)
+{
+	if (r < 0) {
+		buffer_finish(buffer);
+		return r == -EMSGSIZE ? -E2BIG : r;
+	}
+	memcpy(buffer->data, fixed, size);
+	*packed = buffer->data;
+	*length = buffer->length;
+	return 0;
+}
+
+/* Takes the next string of [*at, end), or returns NULL if none ends there. */
+static char *next_string(char **at, char *end)
+{
+	char *string = *at;
+	char *terminator = memchr(string, '\0', (size_t)(end - string));
+
+	if (!terminator)
+		return NULL;
+	*at = terminator + 1;
+	return string;
+}
+
+static bool next_vector(char **at, char *end, char **vector, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		vector[i] = next_string(at, end);
+		if (!vector[i])
+			return false;
+	}
+	vector[count] = NULL;
+	return true;
+}
+
+/* --- programs --- */
+
+int pack_program(const struct console_program *program, void **packed, size_t *length)
+{
+	struct packed_program fixed = {
+		.uid = program->uid,
+		.gid = program->gid,
+		.restart = program->restart,
+		.width = program->width,
+		.height = program->height,
+	};
+	struct buffer buffer = {0};
+	int r;
+
+	r = buffer_append(&buffer, &fixed, sizeof(fixed), WIRE_TAIL_MAX);
+	if (r == 0)
+		r = append_string(&buffer, program->directory);
+	if (r == 0)
+		r = append_string(&buffer, program->user ? program->user : "");
+	if (r == 0)
+		r = append_strings(&buffer, program->argv, &fixed.argc);
+	if (r == 0)
+		r = append_strings(&buffer, program->environment, &fixed.envc);
+	return finish(&buffer, r, &fixed, sizeof(fixed), packed, length);
+}
+
+static bool program_valid(const struct packed_program *fixed, size_t rest)
+{
+	return fixed->argc > 0 && fixed->restart <= CONSOLE_RESTART_ALWAYS &&
+	       (uint64_t)fixed->argc + fixed->envc + 2 <= rest; /* each string has at least its NUL */
+}
+
+int unpack_program(const void *packed, size_t length, struct console_program **result)
+{
+	cleanup_free struct console_program *program = NULL;
+	struct packed_program fixed;
+	char **argv, **environment, *at, *end;
+	size_t vectors, rest;
+
+	if (length < sizeof(fixed) || length > WIRE_TAIL_MAX)
+		return -EBADMSG;
+	memcpy(&fixed, packed, sizeof(fixed));
+	rest = length - sizeof(fixed);
+	if (!program_valid(&fixed, rest))
+		return -EBADMSG;
+	vectors = ((size_t)fixed.argc + fixed.envc + 2) * sizeof(char *);
+	program = malloc(sizeof(*program) + vectors + rest);
+	if (!program)
+		return -ENOMEM;
+	argv = (char **)(program + 1);
+	environment = argv + fixed.argc + 1;
+	at = (char *)argv + vectors;
+	end = at + rest;
+	memcpy(at, (const char *)packed + sizeof(fixed), rest);
+	*program = (struct console_program){
+		.argv = argv,
+		.environment = environment,
+		.uid = fixed.uid,
+		.gid = fixed.gid,
+		.restart = (enum console_restart)fixed.restart,
+		.width = fixed.width,
+		.height = fixed.height,
+	};
+	program->directory = next_string(&at, end);
+	program->user = next_string(&at, end);
+	if (!program->directory || program->directory[0] != '/' || !program->user)
+		return -EBADMSG;
+	if (!next_vector(&at, end, argv, fixed.argc) || !next_vector(&at, end, environment, fixed.envc) || at != end)
+		return -EBADMSG;
+	if (program->user[0] == '\0')
+		program->user = NULL;
+	*result = move_pointer(program);
+	return 0;
+}
+
+/* --- containers --- */
+
+int pack_container(const struct console_container *container, void **packed, size_t *length)
+{
+	struct packed_container fixed = {
+		.defined = container->defined,
+		.running = container->running,
+		.width = container->width,
+		.height = container->height,
+	};
+	struct buffer buffer = {0};
+	int r;
+
+	r = buffer_append(&buffer, &fixed, sizeof(fixed), WIRE_TAIL_MAX);
+	if (r == 0)
+		r = append_string(&buffer, container->name);
+	if (r == 0)
+		r = append_string(&buffer, container->path);
+	if (r == 0)
+		r = append_string(&buffer, container->log);
+	if (r == 0)
+		r = append_strings(&buffer, container->items, &fixed.count);
+	return finish(&buffer, r, &fixed, sizeof(fixed), packed, length);
+}
+
+static bool container_valid(const struct console_container *container)
+{
+	return container->name && container->name[0] && !strchr(container->name, '/') && container->path &&
+	       container->path[0] == '/' && container->log && container->log[0] == '/';
+}
+
+int unpack_container(const void *packed, size_t length, struct console_container **result)
+{
+	cleanup_free struct console_container *container = NULL;
+	struct packed_container fixed;
+	size_t vector, rest;
+	char **items, *at, *end;
+
+	if (length < sizeof(fixed) || length > WIRE_TAIL_MAX)
+		return -EBADMSG;
+	memcpy(&fixed, packed, sizeof(fixed));
+	rest = length - sizeof(fixed);
+	if (fixed.defined > 1 || fixed.running > 1 || fixed.reserved != 0 || (uint64_t)fixed.count + 3 > rest)
+		return -EBADMSG;
+	vector = ((size_t)fixed.count + 1) * sizeof(char *);
+	container = malloc(sizeof(*container) + vector + rest);
+	if (!container)
+		return -ENOMEM;
+	items = (char **)(container + 1);
+	at = (char *)items + vector;
+	end = at + rest;
+	memcpy(at, (const char *)packed + sizeof(fixed), rest);
+	*container = (struct console_container){
+		.items = items,
+		.defined = fixed.defined,
+		.running = fixed.running,
+		.width = fixed.width,
+		.height = fixed.height,
+	};
+	container->name = next_string(&at, end);
+	container->path = container->name ? next_string(&at, end) : NULL;
+	container->log = container->path ? next_string(&at, end) : NULL;
+	if (!container_valid(container) || !next_vector(&at, end, items, fixed.count) || at != end)
+		return -EBADMSG;
+	*result = move_pointer(container);
+	return 0;
+}
