@@ -292,10 +292,17 @@ static void session_attach(struct session *session)
 
 static void data_open(struct websocket *websocket, void *user)
 {
+	static const char blind[] = "\r\n[consoled: another program reads this console; what it prints now is not "
+				    "shown here]\r\n";
 	struct session *session = user;
 
-	if (session->instance)
-		session_pump(session);
+	if (!session->instance)
+		return;
+	if (console_output(session->instance->console) == CONSOLE_OUTPUT_HISTORY && websocket_ready(websocket)) {
+		websocket_send(websocket, WEBSOCKET_BINARY, blind, sizeof(blind) - 1);
+		session->sent += sizeof(blind) - 1;
+	}
+	session_pump(session);
 }
 
 static void data_writable(struct websocket *websocket, void *user)

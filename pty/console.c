@@ -47,6 +47,7 @@ static int hear_hello(struct console *console, int fd)
 		console->kind = (enum console_kind)message.state.kind;
 		console->output = (enum console_output)message.state.output;
 		console->frozen = message.state.frozen;
+		console->boot = message.state.boot;
 		console->target = move_pointer(tail);
 		console->target_length = message.tail_length;
 	}

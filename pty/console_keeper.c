@@ -120,6 +120,7 @@ static void note_state(struct console *console, const struct wire_state *state, 
 	console->phase = console_phase(state);
 	console->output = (enum console_output)state->output;
 	console->frozen = state->frozen;
+	console->boot = state->boot;
 	if (console->frozen == console->freeze)
 		console->freezing = false;
 	close_fd(&console->pidfd);
@@ -140,9 +141,8 @@ static void take_state(struct console *console, const struct wire_state *state, 
 		       int descriptors[WIRE_DESCRIPTORS])
 {
 	bool ran = console->phase == KEEPER_RUNNING;
-	bool turned = console->frozen != state->frozen || console->freezing;
-	pid_t pid = console->pid;
-	bool replaced = ran && state->pid != pid;
+	bool replaced = ran && (state->pid != console->pid || state->boot != console->boot);
+	bool turned = ran && !replaced && state->frozen != console->frozen;
 
 	note_state(console, state, descriptors);
 	if (replaced || state->phase == KEEPER_EXITED)
@@ -274,7 +274,8 @@ static int tell_keep(struct console *console)
 		.state = {.phase = console->phase,
 			  .pid = console->pid,
 			  .kind = (uint8_t)console->kind,
-			  .frozen = console->frozen},
+			  .frozen = console->frozen,
+			  .boot = console->boot},
 	};
 	int descriptors[] = {
 		[WIRE_EVENTFD] = watch_fd(console->bell),

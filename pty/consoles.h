@@ -33,6 +33,7 @@ struct console {
 	enum console_kind kind;
 	enum console_output output;
 	bool frozen;
+	uint32_t boot;
 	void *target; /* packed, for the next keeper */
 	size_t target_length;
 	struct watch *socket; /* NULL = no keeper */

@@ -94,6 +94,7 @@ static struct wire_message describe(const struct keeper *keeper, enum wire_type 
 				.kind = target_kind,
 				.output = keeper->kind,
 				.frozen = keeper->frozen,
+				.boot = keeper->boot,
 				.exit = keeper->exit,
 			},
 	};

@@ -43,6 +43,7 @@ struct keeper {
 	int watched; /* by the target alone: target_on_watched() */
 	int pidfd;   /* its end is the target's: a program's first process, a container's monitor */
 	pid_t pid;   /* what the instance's users know as its pid: a program's first process, a container's init */
+	uint32_t boot; /* counted, see struct wire_state */
 	bool frozen;
 	bool ours; /* DRAINING: no status is to come from the daemon */
 	int64_t started_at;

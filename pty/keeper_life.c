@@ -52,6 +52,7 @@ static void start(struct keeper *keeper)
 void keeper_begin(struct keeper *keeper)
 {
 	ring_begin_boot(&keeper->ring, ring_head(&keeper->ring)); /* nothing has been drained since the start */
+	keeper->boot++;
 	keeper_resume(keeper);
 }
 
@@ -70,6 +71,7 @@ static void adopt(struct keeper *keeper, const struct wire_state *state)
 		return;
 	}
 	keeper->frozen = state->frozen;
+	keeper->boot = state->boot;
 	if (state->phase == KEEPER_STARTING)
 		keeper_begin(keeper); /* if it was not executed after all, it has exited with 127 */
 	else
@@ -87,6 +89,7 @@ void keeper_keep(struct keeper *keeper, const struct wire_state *state)
 void keeper_reboot(struct keeper *keeper, pid_t pid, uint64_t offset)
 {
 	ring_begin_boot(&keeper->ring, offset);
+	keeper->boot++;
 	keeper->exit = (struct wire_exit){.head = offset};
 	keeper->pid = pid;
 	keeper->started_at = keeper_now();

@@ -70,6 +70,8 @@ struct wire_state {
 	uint8_t output; /* enum console_output */
 	uint8_t frozen;
 	uint8_t reserved;
+	uint32_t boot; /* counts while the target is kept, so that one boot can be told from the next */
+	uint32_t unused;
 	struct wire_exit exit;
 };
 

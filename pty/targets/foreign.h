@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Taking on a container that runs already: somebody else has started it, or the keeper and the daemon that did are both
+ * gone. Finds its console and the best there is of the console's output, in this order:
+ *
+ * - ours: the console is on a PTY that a keeper made, and the monitor holds its master as descriptor 3. All there is.
+ * - log file (lxc.console.logfile without lxc.console.size): followed. Exact, and the console's slot stays free.
+ * - the console's slot, if it is free: taken. Exact from now on, and what lxc.console.buffer.size has kept before it.
+ * - otherwise what lxc.console.buffer.size has kept, and no more.
+ *
+ * Letting go is closing the descriptors, also by dying: the container goes on and the slot is free again.
+ */
+#pragma once
+
+#include "pty/targets/container.h"
+#include "util/error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* What was found. Descriptors are the owner's, close-on-exec; -1 = none. Two may be the same number: one descriptor. */
+struct foreign {
+	pid_t init, monitor;
+	int init_pidfd, monitor_pidfd;
+	/*
+	 * Takes input and TIOCSWINSZ. -1: the container has no console. Unless `ours`, it is the monitor's own end of
+	 * the container's console: never to be read from.
+	 */
+	int master;
+	int history; /* a memfd: the output before `output`, from its beginning to its end */
+	int output;
+	int ready; /* is readable when `output` has more: `output` itself, or of a file an inotify(7) */
+	int slot;  /* nothing to read or write: the console's slot is ours as long as it is open */
+	enum console_output kind;
+	bool ours;         /* output == master; hold a slave of it, or each reboot looks like the end */
+	bool file;         /* `output` is a log file, to be read from its descriptor's position: */
+	uint64_t position; /* the position it was given here */
+};
+
+/*
+ * Looks at `container` (name and path; the rest means nothing) and takes it on. Of a log file, the last `history` bytes
+ * are given; with a `position` that is not negative (struct foreign::position and what was read since), it goes on
+ * there instead. 0, -ESRCH: it does not run; other -errno in words.
+ *
+ * Blocks: it asks the container's monitor, which may be hung by one who holds the console's slot and does not read.
+ * (Where that one is dead, the monitor is freed.) So run it in a process of its own, and kill that after some seconds:
+ * nothing is left behind.
+ */
+int foreign_take(const struct console_container *container, uint64_t history, int64_t position, struct foreign *foreign,
+		 struct error *error);
+
+/* Closes what is open. */
+void foreign_finish(struct foreign *foreign);
