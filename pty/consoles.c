@@ -3,6 +3,7 @@
 #include "util/cleanup.h"
 #include "util/log.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -147,19 +148,37 @@ static bool kept(struct consoles *consoles, const char *name)
 	return fd >= 0;
 }
 
-/* Removes DIR/KIND/NAME and, in it, `file`. */
-static int remove_place(struct consoles *consoles, const char *kind, const char *name, const char *file)
+/* Removes the files of a directory; it holds nothing else. Consumes the descriptor. */
+static int empty(int place)
+{
+	DIR *directory = fdopendir(place);
+	struct dirent *entry;
+	int r = 0;
+
+	if (!directory) {
+		close(place);
+		return -errno;
+	}
+	while (r == 0 && (entry = readdir(directory)))
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
+		    unlinkat(dirfd(directory), entry->d_name, 0) < 0 && errno != ENOENT)
+			r = -errno;
+	closedir(directory);
+	return r;
+}
+
+/* Removes DIR/KIND/NAME. */
+static int remove_place(struct consoles *consoles, const char *kind, const char *name)
 {
 	cleanup_close int parent = open_directory(consoles->directory, kind, false);
-	cleanup_close int place = consoles_open(consoles, kind, name, false);
+	int place = consoles_open(consoles, kind, name, false), r;
 
-	if (place == -ENOENT)
-		return 0;
-	if (parent < 0 || place < 0)
-		return parent < 0 ? parent : place;
-	if (unlinkat(place, file, 0) < 0 && errno != ENOENT)
-		return -errno;
-	return unlinkat(parent, name, AT_REMOVEDIR) < 0 ? -errno : 0;
+	if (place < 0)
+		return place == -ENOENT ? 0 : place;
+	r = empty(place);
+	if (r == 0 && (parent < 0 || unlinkat(parent, name, AT_REMOVEDIR) < 0))
+		r = parent < 0 ? parent : -errno;
+	return r;
 }
 
 int console_remove(struct consoles *consoles, const char *name)
@@ -168,8 +187,8 @@ int console_remove(struct consoles *consoles, const char *name)
 
 	if (kept(consoles, name))
 		return -EBUSY;
-	r = remove_place(consoles, "run", name, "keeper");
-	return r < 0 ? r : remove_place(consoles, "consoles", name, "ring");
+	r = remove_place(consoles, "run", name);
+	return r < 0 ? r : remove_place(consoles, "consoles", name);
 }
 
 int console_rename(struct consoles *consoles, const char *from, const char *to)
@@ -187,7 +206,7 @@ int console_rename(struct consoles *consoles, const char *from, const char *to)
 		return -EBUSY;
 	if (renameat2(parent, from, parent, to, RENAME_NOREPLACE) < 0 && errno != ENOENT)
 		return -errno;
-	r = remove_place(consoles, "run", from, "keeper"); /* made anew when the next keeper starts */
+	r = remove_place(consoles, "run", from); /* made anew when the next keeper starts */
 	if (r < 0)
 		log_warn("run/%s: %s", from, strerror(-r));
 	if (console) {
