@@ -246,6 +246,7 @@ void keeper_read_from(struct keeper *keeper, int output, int ready, enum console
 	keeper->ready = ready;
 	keeper->kind = kind;
 	keeper->closed = output < 0; /* then there is nothing to wait for */
+	keeper->more = output != ready;
 }
 
 static void ring_bell(const struct keeper *keeper)
@@ -254,22 +255,39 @@ static void ring_bell(const struct keeper *keeper)
 		eventfd_write(keeper->eventfd, 1);
 }
 
+static ssize_t read_output(struct keeper *keeper)
+{
+	uint64_t room = keeper->limit - ring_head(&keeper->ring);
+
+	return ring_append_from(&keeper->ring, keeper->output, (size_t)MIN(room, SIZE_MAX));
+}
+
+/* At the end of a file: what is written behind it from here on shows in `ready` again. */
+static ssize_t read_behind_end(struct keeper *keeper)
+{
+	char events[4096];
+
+	while (read(keeper->ready, events, sizeof(events)) > 0)
+		;
+	return read_output(keeper);
+}
+
 static void drain(struct keeper *keeper)
 {
+	bool file = keeper->ready != keeper->output;
+	uint64_t before = ring_head(&keeper->ring);
 	ssize_t got = READ_BUSY;
-	bool any = false;
 
-	for (int i = 0; i < READS_PER_TURN && got >= READ_BUSY && !keeper_held(keeper); i++) {
-		uint64_t room = keeper->limit - ring_head(&keeper->ring);
-
-		got = ring_append_from(&keeper->ring, keeper->output, (size_t)MIN(room, SIZE_MAX));
-		any = any || got > 0;
-	}
+	for (int i = 0; i < READS_PER_TURN && got >= READ_BUSY && !keeper_held(keeper); i++)
+		got = read_output(keeper);
+	if (file && got == 0)
+		got = read_behind_end(keeper);
+	keeper->more = file && got > 0;
 	if (keeper_held(keeper))
 		keeper->waits_since = keeper_now();
-	if (got == -EIO || (got == 0 && keeper->ready == keeper->output)) /* a file may grow behind its end */
+	if (got == -EIO || (got == 0 && !file))
 		keeper->closed = true;
-	if (any)
+	if (ring_head(&keeper->ring) != before)
 		ring_bell(keeper);
 }
 
@@ -296,14 +314,19 @@ enum slot {
 	SLOTS,
 };
 
+/* Whether output is looked for. */
+static bool reads(const struct keeper *keeper)
+{
+	return has_target(keeper) && !keeper->closed && !keeper_held(keeper);
+}
+
 static void choose(const struct keeper *keeper, struct pollfd set[static SLOTS])
 {
-	bool reads = has_target(keeper) && !keeper->closed && !keeper_held(keeper);
 	bool lives = keeper->phase == KEEPER_STARTING || keeper->phase == KEEPER_RUNNING;
 
 	set[SLOT_DAEMON] = (struct pollfd){keeper->daemon, keeper->untold ? POLLIN | POLLOUT : POLLIN, 0};
 	set[SLOT_LISTENER] = (struct pollfd){keeper->daemon < 0 ? keeper->listener : -1, POLLIN, 0};
-	set[SLOT_OUTPUT] = (struct pollfd){reads ? keeper->ready : -1, POLLIN, 0};
+	set[SLOT_OUTPUT] = (struct pollfd){reads(keeper) ? keeper->ready : -1, POLLIN, 0};
 	set[SLOT_REPORT] = (struct pollfd){keeper->report, POLLIN, 0};
 	set[SLOT_WATCHED] = (struct pollfd){keeper->watched, POLLIN, 0};
 	set[SLOT_EXIT] = (struct pollfd){lives ? keeper->pidfd : -1, POLLIN, 0};
@@ -311,15 +334,17 @@ static void choose(const struct keeper *keeper, struct pollfd set[static SLOTS])
 
 static void handle(struct keeper *keeper, const struct pollfd set[static SLOTS])
 {
-	keeper->dry = set[SLOT_OUTPUT].fd >= 0 && !(set[SLOT_OUTPUT].revents & POLLIN);
+	int output = set[SLOT_OUTPUT].revents | (keeper->more ? POLLIN : 0);
+
+	keeper->dry = set[SLOT_OUTPUT].fd >= 0 && !(output & POLLIN);
 	if (set[SLOT_DAEMON].revents & POLLOUT)
 		keeper_tell(keeper);
 	if (set[SLOT_DAEMON].revents & ~POLLOUT)
 		hear_daemon(keeper);
 	if (set[SLOT_LISTENER].revents)
 		accept_daemon(keeper);
-	if (set[SLOT_OUTPUT].revents && set[SLOT_OUTPUT].fd == keeper->ready)
-		on_output(keeper, set[SLOT_OUTPUT].revents);
+	if (output && set[SLOT_OUTPUT].fd >= 0 && set[SLOT_OUTPUT].fd == keeper->ready)
+		on_output(keeper, output);
 	if (set[SLOT_REPORT].revents && set[SLOT_REPORT].fd == keeper->report)
 		target_on_report(keeper);
 	if (set[SLOT_WATCHED].revents && set[SLOT_WATCHED].fd == keeper->watched)
@@ -334,7 +359,7 @@ static void handle(struct keeper *keeper, const struct pollfd set[static SLOTS])
 /* For poll(2): milliseconds until something is due, -1 = nothing is. */
 static int timeout(const struct keeper *keeper)
 {
-	int64_t due = keeper_due(keeper);
+	int64_t due = keeper->more && reads(keeper) ? keeper_now() : keeper_due(keeper);
 
 	if (keeper_held(keeper))
 		due = MIN(due, keeper->waits_since + HELD_MAX);
@@ -397,6 +422,7 @@ int main(int argc, char **argv)
 {
 	struct keeper keeper = {
 		.daemon = INHERITED_DAEMON,
+		.directory = INHERITED_DIRECTORY,
 		.eventfd = -1,
 		.master = -1,
 		.output = -1,

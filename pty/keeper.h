@@ -18,9 +18,10 @@ struct keeper {
 	enum keeper_phase phase;
 	bool over; /* leave the loop */
 
-	int daemon;   /* the connection; -1 = none */
-	int listener; /* where the next daemon connects; looked at only while there is none */
-	bool untold;  /* the daemon has not heard of the present state: its socket was full */
+	int daemon;    /* the connection; -1 = none */
+	int listener;  /* where the next daemon connects; looked at only while there is none */
+	int directory; /* run/NAME */
+	bool untold;   /* the daemon has not heard of the present state: its socket was full */
 
 	struct ring ring;
 	int eventfd;         /* from the daemon */
@@ -54,6 +55,7 @@ struct keeper {
 	int64_t ended_at; /* DRAINING */
 	uint64_t ended_head;
 	bool closed;    /* nobody has the slave any more, and all is read */
+	bool more;      /* of a file: `ready` may not tell of what is left */
 	bool dry;       /* nothing waits in the output, as far as this turn has seen */
 	bool survivors; /* of a stopped program */
 

@@ -12,7 +12,7 @@ OWNERS = {
     "libwebsockets.h": {"bridge/websocket.c"},
     "microhttpd.h": {"daemon/http.c"},
     "sqlite3.h": {"instances/store.c"},
-    "lxc/lxccontainer.h": {"pty/targets/lxc.c"},
+    "lxc/lxccontainer.h": {"pty/targets/lxc.c", "pty/targets/foreign.c"},
 }
 
 
@@ -23,7 +23,7 @@ def faults(root):
             for kind, header in re.findall(r'^#include ([<"])([^>"]+)', path.read_text(), re.M):
                 top = header.split("/")[0]
                 if kind == "<" and name not in OWNERS.get(header, {name}):
-                    yield f"{name}: only {', '.join(OWNERS[header])} may include <{header}>"
+                    yield f"{name}: only {', '.join(sorted(OWNERS[header]))} may include <{header}>"
                 elif kind == '"' and top not in LEVELS:
                     yield f'{name}: "{header}" is not spelled from the root'
                 elif kind == '"' and top != level and LEVELS[top] >= LEVELS[level]:

@@ -16,6 +16,7 @@
 #include "util/error.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -38,16 +39,28 @@ struct foreign {
 	uint64_t position; /* the position it was given here */
 };
 
+/* What the log has already. All zero but `position`: nothing. */
+struct foreign_past {
+	uint64_t room;    /* so many of a log file's last bytes are worth having */
+	int64_t position; /* a log file is known up to here, and `room` means nothing; -1: it is not known */
+	/*
+	 * The last bytes of the log, more than liblxc keeps (lxc.console.buffer.size) if possible: what the history
+	 * begins with and the log ends with is left out. liblxc gives only what it has not given before, so after a
+	 * keeper's death that is what this keeper had read from the slot.
+	 */
+	const void *tail;
+	size_t tail_length;
+};
+
 /*
- * Looks at `container` (name and path; the rest means nothing) and takes it on. Of a log file, the last `history` bytes
- * are given; with a `position` that is not negative (struct foreign::position and what was read since), it goes on
- * there instead. 0, -ESRCH: it does not run; other -errno in words.
+ * Looks at `container` (name and path; the rest means nothing) and takes it on. 0, -ESRCH: it does not run; other
+ * -errno in words.
  *
  * Blocks: it asks the container's monitor, which may be hung by one who holds the console's slot and does not read.
  * (Where that one is dead, the monitor is freed.) So run it in a process of its own, and kill that after some seconds:
  * nothing is left behind.
  */
-int foreign_take(const struct console_container *container, uint64_t history, int64_t position, struct foreign *foreign,
+int foreign_take(const struct console_container *container, const struct foreign_past *past, struct foreign *foreign,
 		 struct error *error);
 
 /* Closes what is open. */

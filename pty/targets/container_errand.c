@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What blocks, or may: done by jobs (job.h). */
+#include "pty/targets/keep_container.h"
+#include "pty/targets/lxc.h"
+#include "pty/targets/process.h"
+#include "util/cleanup.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/param.h>
+#include <unistd.h>
+
+#define TAKE_MAX 10   /* s for the monitor of a container that is taken on to answer */
+#define FREEZE_MAX 10 /* s */
+#define SETTLE 3      /* ms */
+#define PATIENCE 5000 /* ms for a monitor that is ending by itself */
+#define EMPTY_MAX 500 /* ms for cgroups to become empty behind their last process */
+
+#define TAIL_MAX (UINT64_C(256) * 1024) /* see struct foreign_past; twice what liblxc keeps by default */
+
+/* --- in the job --- */
+
+static void work_start(struct keeper *keeper, int report)
+{
+	struct job_report message = JOB_REPORT_NONE;
+
+	ring_close(&keeper->ring); /* the monitor is a fork of ours and would keep it mapped */
+	container_start(keeper->target->container, keeper->master, &message);
+	job_tell(report, &message);
+}
+
+/* Copies the log's last bytes. */
+static size_t copy_tail(const struct ring *ring, char *tail, size_t size)
+{
+	uint64_t head = ring_head(ring), lost;
+	uint64_t offset = head - MIN(head - ring_tail(ring), size);
+
+	return ring_read(ring, &offset, tail, size, &lost);
+}
+
+static void take(struct keeper *keeper, struct job_report *message)
+{
+	const struct target *target = keeper->target;
+	cleanup_free char *tail = malloc(TAIL_MAX);
+	struct foreign_past past = {.room = keeper->ring.capacity, .position = -1, .tail = tail};
+
+	alarm(TAKE_MAX);
+	container_find(target->container, message); /* one that is just starting is waited for */
+	foreign_finish(&message->found);
+	if (tail)
+		past.tail_length = copy_tail(&keeper->ring, tail, TAIL_MAX);
+	if (target->file)
+		past.position = (int64_t)ring_head(&keeper->ring) + target->shift;
+	if (foreign_take(target->container, &past, &message->found, &message->error) == 0)
+		container_look(target->container, message);
+}
+
+static void work_take(struct keeper *keeper, int report)
+{
+	struct job_report message = JOB_REPORT_NONE;
+
+	take(keeper, &message);
+	job_tell(report, &message);
+}
+
+/*
+ * The last boot's output is all in the terminal when its init ends, and the next boot takes liblxc some 10 ms: what the
+ * keeper has read SETTLE ms after the end is the boundary. (Unless it is held: then it is somewhat early.)
+ */
+static void work_find(struct keeper *keeper, int report)
+{
+	struct job_report message = JOB_REPORT_NONE;
+
+	poll(NULL, 0, SETTLE);
+	message.more = true;
+	job_tell(report, &message);
+	message.more = false;
+	if (container_find(keeper->target->container, &message) < 0) {
+		error_set(&message.error, -ESRCH, "It has ended");
+	} else if (!keeper->target->ours) { /* a reboot gives it another console */
+		foreign_finish(&message.found);
+		take(keeper, &message);
+	}
+	job_tell(report, &message);
+}
+
+static void work_freeze(struct keeper *keeper, int report)
+{
+	struct job_report message = JOB_REPORT_NONE;
+
+	alarm(FREEZE_MAX);
+	message.frozen = keeper->target->wanted > 0;
+	container_freeze(keeper->target->container, message.frozen, &message.error);
+	job_tell(report, &message);
+}
+
+/* Until init has ended, and the keeper has no child but this job; those that do not end are killed. */
+static void wait_for_end(const struct keeper *keeper)
+{
+	int64_t until = keeper_now() + (keeper->stopping ? 0 : PATIENCE);
+	struct pollfd init = {.fd = keeper->watched, .events = POLLIN};
+
+	if (init.fd >= 0)
+		poll(&init, 1, -1);
+	if (keeper->target->alone)
+		return;
+	while (process_signal_children(getppid(), getpid(), keeper_now() < until ? 0 : SIGKILL) > 0)
+		poll(NULL, 0, 2);
+}
+
+static void work_clean(struct keeper *keeper, int report)
+{
+	const struct target *target = keeper->target;
+	struct job_report message = JOB_REPORT_NONE;
+
+	wait_for_end(keeper);
+	if (target->ours) {
+		for (int i = 0; i < EMPTY_MAX && cgroups_remove(&target->cgroups) > 0; i++)
+			poll(NULL, 0, 1);
+		if (target->cgroups.count == 0) /* it did not come as far as being noted */
+			cgroups_remove_of(target->container->name);
+		container_remove_locks(target->container);
+	}
+	job_tell(report, &message);
+}
+
+/* --- in the keeper --- */
+
+int begin_errand(struct keeper *keeper, enum errand errand)
+{
+	static void (*const work[])(struct keeper * keeper, int report) = {
+		[ERRAND_START] = work_start, [ERRAND_TAKE] = work_take,     [ERRAND_TAKE_AGAIN] = work_take,
+		[ERRAND_FIND] = work_find,   [ERRAND_FREEZE] = work_freeze, [ERRAND_CLEAN] = work_clean,
+	};
+	struct target *target = keeper->target;
+	int r = job_start(&target->job, work[errand], keeper);
+
+	if (r < 0)
+		return r;
+	keeper->report = r;
+	target->errand = errand;
+	return 0;
+}
+
+void end_errand(struct keeper *keeper)
+{
+	close_fd(&keeper->report);
+	job_finish(&keeper->target->job);
+	keeper->target->errand = ERRAND_NONE;
+}

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The monitor of a running LXC container, as /proc shows it: the process that liblxc leaves behind to look after it.
+ * Asks the monitor nothing, and so does not hang with one that does. Needs root.
+ */
+#pragma once
+
+#include "pty/targets/container.h"
+
+#include <stdbool.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+struct monitor {
+	pid_t pid, init; /* the container's first process, the monitor's child */
+	int pidfd, init_pidfd;
+	struct stat console; /* of the container's /dev/console; all zero: it has none */
+};
+
+/*
+ * Finds the monitor of `container` (name and path) and opens its pidfds, close-on-exec. -ESRCH: it does not run; then
+ * there is nothing to finish.
+ */
+int monitor_find(struct monitor *monitor, const struct console_container *container);
+void monitor_finish(struct monitor *monitor);
+
+/* Whether it has this very file open. */
+bool monitor_has_open(const struct monitor *monitor, const struct stat *file);
+
+/*
+ * These return a copy of a descriptor of the monitor, close-on-exec, or -1. It is the same open file description
+ * (pidfd_getfd(2)): what it reads the monitor does not, and O_NONBLOCK is not to be changed.
+ */
+
+/* The master of the container's console: the monitor's to read from. */
+int monitor_console(const struct monitor *monitor);
+
+/* The master that a keeper of ours has left with it: the other end of what it passes the console on to. */
+int monitor_own_master(const struct monitor *monitor);
+
+/*
+ * The master of the PTY that it passes the console on to for one who took the console's slot and has died since, but
+ * it has not noticed within 20 ms: it hangs, writing to it, until somebody reads.
+ */
+int monitor_orphan(const struct monitor *monitor);
