@@ -23,6 +23,8 @@ extern const struct route api_routes[];
 
 int root_list(struct api *api, struct request *request, struct response *response, struct error *error);
 int root_get(struct api *api, struct request *request, struct response *response, struct error *error);
+int root_put(struct api *api, struct request *request, struct response *response, struct error *error);
+int root_patch(struct api *api, struct request *request, struct response *response, struct error *error);
 int events_get(struct api *api, struct request *request, struct response *response, struct error *error);
 
 int operations_get(struct api *api, struct request *request, struct response *response, struct error *error);
@@ -30,6 +32,9 @@ int operation_get(struct api *api, struct request *request, struct response *res
 int operation_delete(struct api *api, struct request *request, struct response *response, struct error *error);
 int operation_wait_get(struct api *api, struct request *request, struct response *response, struct error *error);
 int operation_websocket_get(struct api *api, struct request *request, struct response *response, struct error *error);
+
+int profiles_get(struct api *api, struct request *request, struct response *response, struct error *error);
+int profile_get(struct api *api, struct request *request, struct response *response, struct error *error);
 
 int instances_get(struct api *api, struct request *request, struct response *response, struct error *error);
 int instances_post(struct api *api, struct request *request, struct response *response, struct error *error);
@@ -56,6 +61,15 @@ bool operation_upgrade(struct api *api, struct request *request, int fd);
  * found under /1.0/virtual-machines) and the project. -EINVAL `Invalid instance name`, -ENOENT `Instance not found`.
  */
 int find_instance(struct api *api, struct request *request, struct instance **instance, struct error *error);
+
+/* Whether the project of the query, if it names one, is the only one that there is. */
+bool project_exists(const struct request *request);
+
+/*
+ * Whether an instance may have these profiles, an array of strings or NULL: `default`, or none. Otherwise in LXD's
+ * words; -ENOENT for one that does not exist.
+ */
+int check_profiles(const json_t *profiles, struct error *error);
 
 /* "/1.0/instances", or the alias under which the request came. */
 const char *collection_of(const struct request *request);

@@ -5,6 +5,7 @@
 #include "api/render.h"
 #include "api/task.h"
 #include "instances/config.h"
+#include "instances/driver.h"
 #include "operations/operation.h"
 #include "util/timestamp.h"
 
@@ -85,6 +86,8 @@ static int check_new(const struct request *request, const struct description *sa
 		*type = INSTANCE_VIRTUAL_MACHINE;
 	else
 		return error_set(error, -EINVAL, "Invalid instance type");
+	if (check_profiles(said->profiles, error) < 0)
+		return error->code;
 	if (strcmp(said->source_type, "image") == 0)
 		return error_set(error, -ENOENT, "Image alias not found");
 	if (strcmp(said->source_type, "none") != 0)
@@ -118,6 +121,10 @@ int instances_post(struct api *api, struct request *request, struct response *re
 	if (r < 0)
 		return r;
 	row.type = type;
+	if (driver_check(&row, &why) < 0) {
+		store_row_finish(&row);
+		return error_set(error, -EINVAL, "Invalid config: %s", error_text(&why));
+	}
 	r = task_create(api, request, "Creating instance", row.name, type == INSTANCE_CONTAINER, &operation, error);
 	if (r == 0)
 		r = task_answer(operation, request, response);
@@ -129,28 +136,22 @@ int instances_post(struct api *api, struct request *request, struct response *re
 	return 0;
 }
 
+/* What is not ours is not ours to change, nor to delete. */
+static int check_ours(const struct instance *instance, const char *instead, struct error *error)
+{
+	const char *lxcpath = instance->row.lxcpath;
+
+	return lxcpath ? error_set(error, -EINVAL, "The container is defined in %s: %s there", lxcpath, instead) : 0;
+}
+
 /* --- PUT and PATCH /1.0/instances/{name} --- */
 
-/* LXD compares what If-Match holds, its quotes stripped; absent means no check, "*" means nothing special. */
 static int check_etag(const struct request *request, const struct instance *instance, struct error *error)
 {
-	const char *wanted = request->header(request, "If-Match");
 	char etag[ETAG_LENGTH + 1];
-	int length, r;
+	int r = render_etag(instance, etag);
 
-	if (!wanted)
-		return 0;
-	r = render_etag(instance, etag);
-	if (r < 0)
-		return r;
-	length = (int)strlen(wanted);
-	if (length >= 2 && wanted[0] == '"' && wanted[length - 1] == '"') {
-		wanted++;
-		length -= 2;
-	}
-	if (length == ETAG_LENGTH && strncmp(wanted, etag, ETAG_LENGTH) == 0)
-		return 0;
-	return error_set(error, -ESTALE, "ETag doesn't match: %s vs %.*s", etag, length, wanted);
+	return r < 0 ? r : request_check_etag(request, etag, error);
 }
 
 /* Reads a new description of the instance into `row`, which the caller finishes. */
@@ -162,12 +163,16 @@ static int read_update(struct api *api, struct request *request, bool merge, str
 	int r;
 
 	r = find_instance(api, request, instance, error);
+	if (r == 0)
+		r = check_ours(*instance, "change its config", error);
 	if (r < 0)
 		return r;
 	said.ephemeral = merge && (*instance)->row.ephemeral;
 	r = check_etag(request, *instance, error);
 	if (r == 0)
 		r = decode(request, "InstancePut", &said, &document, error);
+	if (r == 0)
+		r = check_profiles(said.profiles, error);
 	said.name = NULL; /* a name in the body is no rename */
 	return r < 0 ? r : make_row(&said, &(*instance)->row, merge, row);
 }
@@ -221,6 +226,8 @@ int instance_post(struct api *api, struct request *request, struct response *res
 
 	r = find_instance(api, request, &instance, error);
 	if (r == 0)
+		r = check_ours(instance, "use lxc-copy --rename", error);
+	if (r == 0)
 		r = decode(request, "InstancePost", &said, &document, error);
 	if (r < 0)
 		return r;
@@ -243,6 +250,8 @@ int instance_delete(struct api *api, struct request *request, struct response *r
 	int r;
 
 	r = find_instance(api, request, &instance, error);
+	if (r == 0)
+		r = check_ours(instance, "use lxc-destroy", error);
 	if (r < 0)
 		return r;
 	if (instance_running(instance))

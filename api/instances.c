@@ -11,7 +11,7 @@
 
 /* Reading instances: GET of the collection and of one. */
 
-static bool project_exists(const struct request *request)
+bool project_exists(const struct request *request)
 {
 	const char *project = request_query(request, "project");
 
@@ -34,7 +34,7 @@ int find_instance(struct api *api, struct request *request, struct instance **in
 
 	if (strchr(name, '/')) /* a snapshot's name */
 		return error_set(error, -EINVAL, "Invalid instance name");
-	*instance = project_exists(request) ? instances_find(api->instances, name) : NULL;
+	*instance = project_exists(request) ? instances_find_now(api->instances, name) : NULL;
 	if (!*instance || !in_collection(*instance, collection_of(request)))
 		return error_set(error, -ENOENT, "Instance not found");
 	return 0;
@@ -99,6 +99,7 @@ int instances_get(struct api *api, struct request *request, struct response *res
 	if (r < 0)
 		return r;
 	list = json_array();
+	instances_look(api->instances);
 	if (project_exists(request)) {
 		list_for_each (instance, &api->instances->all, link)
 			if (r == 0)

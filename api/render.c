@@ -2,11 +2,14 @@
 #include "api/render.h"
 
 #include "instances/instance.h"
+#include "instances/network.h"
 #include "instances/usage.h"
 #include "util/cleanup.h"
 #include "util/timestamp.h"
 
 #include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/utsname.h>
 #include <uuid.h>
@@ -40,18 +43,83 @@ json_t *render_instance(const struct instance *instance)
 			 "project", "default");
 }
 
+static json_t *render_addresses(const struct network *network, int interface)
+{
+	json_t *addresses = json_array();
+	char prefix[12];
+
+	for (unsigned int i = 0; i < network->address_count; i++) {
+		const struct network_address *address = &network->addresses[i];
+
+		if (address->interface != interface)
+			continue;
+		snprintf(prefix, sizeof(prefix), "%u", address->prefix);
+		json_array_append_new(addresses, json_pack("{s:s, s:s, s:s, s:s}", "family",
+							   address->family == AF_INET6 ? "inet6" : "inet", "address",
+							   address->text, "netmask", prefix, "scope", address->scope));
+	}
+	return addresses;
+}
+
+static json_t *render_counters(const struct rtnl_link_stats64 *counters)
+{
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "bytes_received", (json_int_t)counters->rx_bytes,
+			 "bytes_sent", (json_int_t)counters->tx_bytes, "packets_received",
+			 (json_int_t)counters->rx_packets, "packets_sent", (json_int_t)counters->tx_packets,
+			 "errors_received", (json_int_t)counters->rx_errors, "errors_sent",
+			 (json_int_t)counters->tx_errors, "packets_dropped_outbound", (json_int_t)counters->tx_dropped,
+			 "packets_dropped_inbound", (json_int_t)counters->rx_dropped);
+}
+
+static const char *interface_type(unsigned int flags)
+{
+	if (flags & IFF_LOOPBACK)
+		return "loopback";
+	if (flags & IFF_POINTOPOINT)
+		return "point-to-point";
+	return flags & IFF_BROADCAST ? "broadcast" : "unknown";
+}
+
+/* null as well where an ordinary user may not look. */
+static json_t *render_network(pid_t pid)
+{
+	struct network network;
+	json_t *interfaces;
+
+	if (network_of(pid, &network) < 0)
+		return json_null();
+	interfaces = json_object();
+	for (unsigned int i = 0; i < network.interface_count; i++) {
+		const struct network_interface *interface = &network.interfaces[i];
+
+		json_object_set_new(interfaces, interface->name,
+				    json_pack("{s:o, s:o, s:s, s:s, s:I, s:s, s:s}", "addresses",
+					      render_addresses(&network, interface->index), "counters",
+					      render_counters(&interface->counters), "hwaddr", interface->hardware,
+					      "host_name", interface->host_name, "mtu", (json_int_t)interface->mtu,
+					      "state", interface->flags & IFF_UP ? "up" : "down", "type",
+					      interface_type(interface->flags)));
+	}
+	return interfaces;
+}
+
+/* Programs have the host's network; that is not theirs to tell. */
 json_t *render_state(const struct instance *instance)
 {
-	struct usage usage = {0};
+	bool container = driver_find(&instance->row) == &driver_lxc;
 	pid_t pid = instance_running(instance) ? console_pid(instance->console) : 0;
+	struct usage usage = {0};
 
-	if (pid > 0)
+	if (pid > 0 && container)
+		usage_of_container(pid, &usage);
+	else if (pid > 0)
 		usage_of(pid, &usage);
-	return json_pack("{s:s, s:i, s:{}, s:{s:I, s:I, s:I, s:I}, s:n, s:i, s:i, s:{s:I}}", "status",
+	return json_pack("{s:s, s:i, s:{}, s:{s:I, s:I, s:I, s:I}, s:o, s:i, s:I, s:{s:I}}", "status",
 			 instance_status_name(instance->status), "status_code", instance->status, "disk", "memory",
 			 "usage", (json_int_t)usage.memory, "usage_peak", (json_int_t)usage.memory_peak, "swap_usage",
-			 (json_int_t)usage.swap, "swap_usage_peak", (json_int_t)0, "network", "pid", (int)pid,
-			 "processes", (int)usage.processes, "cpu", "usage", (json_int_t)usage.cpu);
+			 (json_int_t)usage.swap, "swap_usage_peak", (json_int_t)usage.swap_peak, "network",
+			 pid > 0 && container ? render_network(pid) : json_null(), "pid", (int)pid, "processes",
+			 (json_int_t)usage.processes, "cpu", "usage", (json_int_t)usage.cpu);
 }
 
 json_t *render_full(const struct instance *instance)

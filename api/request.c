@@ -161,3 +161,20 @@ unsigned int request_recursion(const struct request *request)
 	depth = strtoul(text, NULL, 10); /* ULONG_MAX on overflow */
 	return depth < 2 ? (unsigned int)depth : 2;
 }
+
+int request_check_etag(const struct request *request, const char *etag, struct error *error)
+{
+	const char *wanted = request->header(request, "If-Match");
+	size_t length;
+
+	if (!wanted)
+		return 0;
+	length = strlen(wanted);
+	if (length >= 2 && wanted[0] == '"' && wanted[length - 1] == '"') {
+		wanted++;
+		length -= 2;
+	}
+	if (length == strlen(etag) && strncmp(wanted, etag, length) == 0)
+		return 0;
+	return error_set(error, -ESTALE, "ETag doesn't match: %s vs %.*s", etag, (int)length, wanted);
+}

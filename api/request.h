@@ -49,5 +49,11 @@ const char *request_query(const struct request *request, const char *name);
 /* The query's `recursion`: 0, 1 or 2, which is also what more is. 0 where it is absent or anything but digits. */
 unsigned int request_recursion(const struct request *request);
 
+/*
+ * Whether a change may be made to what has this tag: LXD compares what If-Match holds, its quotes stripped; absent
+ * means no check, "*" means nothing special. -ESTALE in LXD's words.
+ */
+int request_check_etag(const struct request *request, const char *etag, struct error *error);
+
 /* %-decodes in place. -EINVAL for a broken escape or one that gives NUL. */
 int request_decode(char *text);

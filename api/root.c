@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "api/body.h"
 #include "api/handlers.h"
 #include "api/render.h"
+#include "instances/instances.h"
 
 #include <errno.h>
 #include <string.h>
@@ -53,22 +55,59 @@ static json_t *environment(void)
 	return json_pack(
 		"{s:[], s:[s], s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:s, s:s, s:i, s:s, s:s, s:s, s:[]}",
 		"addresses", "architectures", kernel.machine, "certificate", "", "certificate_fingerprint", "",
-		"driver", "process", "driver_version", CONSOLED_VERSION, "kernel", kernel.sysname,
+		"driver", "lxc | process", "driver_version", CONSOLED_VERSION, "kernel", kernel.sysname,
 		"kernel_architecture", kernel.machine, "kernel_version", kernel.release, "project", "default",
 		"server_clustered", 0, "server", "consoled", "server_name", host, "server_pid", (int)getpid(),
 		"server_version", CONSOLED_VERSION, "storage", "", "storage_version", "", "storage_supported_drivers");
 }
 
+/* The tag covers what PUT may change and no more, as in LXD. */
 int root_get(struct api *api, struct request *request, struct response *response, struct error *error)
 {
-	json_t *server = json_pack("{s:{}, s:o, s:s, s:s, s:s, s:b, s:[s], s:o}", "config", "api_extensions",
+	json_t *config = api->instances->settings.values;
+	json_t *server = json_pack("{s:O, s:o, s:s, s:s, s:s, s:b, s:[s], s:o}", "config", config, "api_extensions",
 				   extensions(), "api_status", "stable", "api_version", "1.0", "auth", "trusted",
 				   "public", 0, "auth_methods", "tls", "environment", environment());
 	char etag[ETAG_LENGTH + 1];
 
-	if (!server || render_hash(server, etag) < 0) {
+	if (!server || render_hash(config, etag) < 0) {
 		json_decref(server);
 		return -ENOMEM;
 	}
 	return response_sync_etag(response, server, etag);
+}
+
+static int apply_setting(const char *key, const char *value, void *user, struct error *error)
+{
+	return strcmp(key, "lxc.lxcpath") == 0 ? instances_set_lxcpath(user, value, error) : 0;
+}
+
+static int change_config(struct api *api, struct request *request, bool merge, struct response *response,
+			 struct error *error)
+{
+	struct settings *settings = &api->instances->settings;
+	json_auto_t *document = NULL;
+	json_t *config = NULL;
+	const struct body_field fields[] = {{"config", BODY_OBJECT, &config}, {0}};
+	char etag[ETAG_LENGTH + 1];
+	int r;
+
+	r = render_hash(settings->values, etag);
+	if (r == 0)
+		r = request_check_etag(request, etag, error);
+	if (r == 0)
+		r = body_decode(request, BODY_STREAM, "ServerPut", fields, &document, error);
+	if (r == 0 && config) /* LXD, too, leaves all as it is where nothing is said */
+		r = settings_change(settings, config, merge, apply_setting, api->instances, error);
+	return r < 0 ? r : response_sync(response, NULL);
+}
+
+int root_put(struct api *api, struct request *request, struct response *response, struct error *error)
+{
+	return change_config(api, request, false, response, error);
+}
+
+int root_patch(struct api *api, struct request *request, struct response *response, struct error *error)
+{
+	return change_config(api, request, true, response, error);
 }

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "instances/config.h"
+#include "instances/devices.h"
+#include "instances/limit.h"
+#include "instances/raw_lxc.h"
 #include "util/cleanup.h"
 #include "util/words.h"
 
@@ -76,7 +79,7 @@ static int check_environment(const char *key, const char *value, struct error *e
 
 static int check_bool(const char *key, const char *value, struct error *error)
 {
-	if (!*value || one_of(value, truths) || one_of(value, falsehoods))
+	if (!*value || config_is_bool(value))
 		return 0;
 	return error_set(error, -EINVAL, "%s: true or false, not \"%s\"", key, value);
 }
@@ -94,6 +97,36 @@ static int check_buffer_size(const char *key, const char *value, struct error *e
 			 value);
 }
 
+static int check_memory(const char *key, const char *value, struct error *error)
+{
+	uint64_t bytes;
+
+	if (!*value || limit_parse_memory(value, UINT64_MAX, &bytes) == 0)
+		return 0;
+	return error_set(error, -EINVAL,
+			 "%s: a size such as 512MiB, or a share of the machine's such as 50%%, not \"%s\"", key, value);
+}
+
+static int check_cpus(const char *key, const char *value, struct error *error)
+{
+	unsigned int number;
+	cpu_set_t set;
+
+	if (!*value || limit_parse_cpus(value, &number, &set) == 0)
+		return 0;
+	return error_set(error, -EINVAL, "%s: a number of CPUs, or a set of them such as 0-1,3, not \"%s\"", key,
+			 value);
+}
+
+static int check_raw_lxc(const char *key, const char *value, struct error *error)
+{
+	struct items items = {0};
+	int r = raw_lxc_parse(value, &items, error);
+
+	items_finish(&items);
+	return r;
+}
+
 enum {
 	CONTAINERS = 1 << INSTANCE_CONTAINER,
 	MACHINES = 1 << INSTANCE_VIRTUAL_MACHINE,
@@ -108,10 +141,14 @@ static const struct key {
 	{"boot.autostart", CONTAINERS | MACHINES, check_bool},
 	{"console.buffer.size", CONTAINERS | MACHINES, check_buffer_size},
 	{"environment.", CONTAINERS, check_environment},
+	{"limits.cpu", CONTAINERS, check_cpus},
+	{"limits.memory", CONTAINERS, check_memory},
 	{"process.command", CONTAINERS, check_command},
 	{"process.directory", CONTAINERS, check_directory},
 	{"process.restart", CONTAINERS, check_restart},
 	{"process.user", CONTAINERS, check_user},
+	{"raw.lxc", CONTAINERS, check_raw_lxc},
+	{"security.privileged", CONTAINERS, check_bool},
 	{"user.", CONTAINERS | MACHINES, NULL},
 	{"volatile.", CONTAINERS | MACHINES, NULL},
 };
@@ -158,35 +195,20 @@ int config_check(enum instance_type type, const json_t *config, struct error *er
 	return r;
 }
 
-static int check_device(const char *name, json_t *device, struct error *error)
-{
-	static const char *const types[] = {"disk", "nic", "none"};
-	const char *key, *type = json_string_value(json_object_get(device, "type"));
-	json_t *value;
-
-	if (!json_is_object(device))
-		return error_set(error, -EINVAL, "Device \"%s\": must be an object of strings", name);
-	json_object_foreach (device, key, value) {
-		if (!json_is_string(value))
-			return error_set(error, -EINVAL, "Device \"%s\": %s: the value must be a string", name, key);
-	}
-	for (size_t i = 0; type && i < sizeof(types) / sizeof(types[0]); i++)
-		if (strcmp(type, types[i]) == 0)
-			return 0;
-	return error_set(error, -EINVAL, "Device \"%s\": type: one of disk, nic, none, not \"%s\"", name,
-			 type ? type : "");
-}
-
 int config_check_devices(enum instance_type type, const json_t *devices, struct error *error)
 {
-	const char *name;
+	const char *name, *root;
 	json_t *device;
 	int r = 0;
 
 	if (!json_is_object(devices))
 		return error_set(error, -EINVAL, "devices: must be an object of objects");
 	json_object_foreach ((json_t *)devices, name, device) {
-		r = check_device(name, device, error);
+		r = device_check(type, name, device, error);
+		if (r == 0 && device_is_root(device) && devices_root(devices, &root) != device)
+			r = error_set(error, -EINVAL,
+				      "Device validation failed for \"%s\": path: \"%s\" is the root disk already",
+				      name, root);
 		if (r < 0)
 			break;
 	}
@@ -198,6 +220,11 @@ const char *config_get(const json_t *config, const char *key, const char *otherw
 	const char *value = json_string_value(json_object_get(config, key));
 
 	return value && *value ? value : otherwise;
+}
+
+bool config_is_bool(const char *value)
+{
+	return one_of(value, truths) || one_of(value, falsehoods);
 }
 
 bool config_true(const json_t *config, const char *key)

@@ -14,17 +14,20 @@
  * Checks a whole config, {string: string}. -EINVAL naming the key: `Unknown configuration key: x`, or what is wrong
  * with its value (process.command: unfinished quote ...; process.restart: one of no, on-failure, always;
  * process.directory: an absolute path; process.user: name or number, known to this machine; console.buffer.size: a size
- * such as 1MiB, a power of two from 64KiB to 64MiB; environment.NAME: a name without '='; boot.autostart: true or
- * false). user.* and volatile.* hold anything.
+ * such as 1MiB, a power of two from 64KiB to 64MiB; environment.NAME: a name without '='; boot.autostart,
+ * security.privileged: true or false; limits.memory: a size, or 1% to 100%; limits.cpu: a number, or a set such as
+ * 0-1,3; raw.lxc: see raw_lxc.h). user.* and volatile.* hold anything.
  */
 int config_check(enum instance_type type, const json_t *config, struct error *error);
 
-/* Checks devices, {string: {string: string}}: today any device with a known `type` (disk, nic, none) is stored.
- * -EINVAL. */
+/* Checks devices, {string: {string: string}}: each as device_check() does, and no more than one root disk. -EINVAL. */
 int config_check_devices(enum instance_type type, const json_t *devices, struct error *error);
 
 /* The value of a key, or `otherwise` where it is absent or empty. */
 const char *config_get(const json_t *config, const char *key, const char *otherwise);
+
+/* Whether it is one of LXD's words for true and false. */
+bool config_is_bool(const char *value);
 
 /* LXD's truth: true, 1, yes, on (any case). */
 bool config_true(const json_t *config, const char *key);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "instances/driver.h"
 
-static const struct driver *const drivers[] = {&driver_process};
+static const struct driver *const drivers[] = {&driver_lxc, &driver_process};
 
 const struct driver *driver_find(const struct store_row *row)
 {
@@ -9,4 +9,11 @@ const struct driver *driver_find(const struct store_row *row)
 		if (drivers[i]->serves(row))
 			return drivers[i];
 	return NULL;
+}
+
+int driver_check(const struct store_row *row, struct error *error)
+{
+	const struct driver *driver = driver_find(row);
+
+	return driver && driver->check ? driver->check(row, error) : 0;
 }

@@ -40,3 +40,6 @@ extern const struct driver driver_lxc;
 
 /* The driver for `row`, or NULL: its config names nothing to run. */
 const struct driver *driver_find(const struct store_row *row);
+
+/* driver::check() of the one for `row`; 0 where there is none. */
+int driver_check(const struct store_row *row, struct error *error);

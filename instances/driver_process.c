@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "instances/config.h"
+#include "instances/devices.h"
 #include "instances/driver.h"
 #include "util/cleanup.h"
 #include "util/words.h"
@@ -109,6 +110,23 @@ static bool process_serves(const struct store_row *row)
 	return row->type == INSTANCE_CONTAINER && config_get(row->config, "process.command", NULL) != NULL;
 }
 
+static int process_check(const struct store_row *row, struct error *error)
+{
+	static const char *const containers[] = {"limits.cpu", "limits.memory", "raw.lxc", "security.privileged"};
+	const char *name;
+
+	if (devices_root(row->devices, &name) && devices_rootfs(row->devices))
+		return error_set(error, -EINVAL,
+				 "process.command: device \"%s\" has the root of a container already, and an instance "
+				 "runs one or the other",
+				 name);
+	for (size_t i = 0; i < sizeof(containers) / sizeof(containers[0]); i++)
+		if (config_get(row->config, containers[i], NULL))
+			return error_set(error, -EINVAL, "%s: only for containers, not for programs (process.command)",
+					 containers[i]);
+	return 0;
+}
+
 static int process_start(const struct store_row *row, const struct driver_context *context, struct console *console,
 			 struct error *error)
 {
@@ -148,5 +166,6 @@ static int process_start(const struct store_row *row, const struct driver_contex
 const struct driver driver_process = {
 	.name = "process",
 	.serves = process_serves,
+	.check = process_check,
 	.start = process_start,
 };

@@ -104,22 +104,34 @@ static void end_sessions(struct instance *instance, uint64_t end)
 		session_instance_ended(session, end);
 }
 
+/* One that is taken on has run for some time, or was started by others just now: `news`. */
+static void note_start(struct instance *instance, const struct instance_task *task, pid_t pid)
+{
+	struct error error = {0};
+
+	log_info("%s: %s, pid %d", instance->row.name, instance->taken_on ? "taken on" : "started", (int)pid);
+	instance->starter = task && task->action == INSTANCE_START ? task->requestor.pid : 0;
+	instance->started_at = timestamp_now();
+	if (instance->taken_on && !instance->news)
+		return;
+	instance->row.last_used_at = instance->started_at;
+	if (!instance->row.lxcpath && store_update(instance->instances->store, &instance->row, &error) < 0)
+		log_warn("%s: the time of its start was not stored: %s", instance->row.name, error_text(&error));
+	if (task)
+		publish(instance, actions[task->action].event, &task->requestor);
+	else
+		publish(instance, actions[instance->taken_on ? INSTANCE_START : INSTANCE_RESTART].event, NULL);
+}
+
 static void on_started(struct console *console, void *user, pid_t pid)
 {
 	struct instance *instance = user;
 	struct instance_task *task = find_task(instance, INSTANCE_START);
-	struct error error = {0};
 
-	log_info("%s: started, pid %d", instance->row.name, (int)pid);
-	instance->starter = task ? task->requestor.pid : 0;
-	instance->started_at = instance->row.last_used_at = timestamp_now();
-	if (store_update(instance->instances->store, &instance->row, &error) < 0)
-		log_warn("%s: the time of its start was not stored: %s", instance->row.name, error_text(&error));
-	if (!task)
-		task = find_task(instance, INSTANCE_RESTART);
 	instance->status = INSTANCE_RUNNING;
 	list_remove(&instance->doomed);
-	publish(instance, actions[task ? task->action : INSTANCE_RESTART].event, task ? &task->requestor : NULL);
+	note_start(instance, task ? task : find_task(instance, INSTANCE_RESTART), pid);
+	instance->taken_on = false;
 	finish_tasks(instance, INSTANCE_START, NULL);
 	finish_tasks(instance, INSTANCE_RESTART, NULL);
 }
@@ -128,7 +140,10 @@ static void on_failed(struct console *console, void *user, const struct error *e
 {
 	struct instance *instance = user;
 
-	log_warn("%s: not started: %s", instance->row.name, error_text(error));
+	log_warn("%s: not %s: %s", instance->row.name, instance->taken_on ? "taken on" : "started", error_text(error));
+	if (instance->taken_on && instance->row.lxcpath)
+		others_failed(instance);
+	instance->taken_on = false;
 	instance->status = INSTANCE_STOPPED;
 	end_sessions(instance, ring_head(console_ring(console)));
 	finish_tasks(instance, INSTANCE_START, error_text(error));
@@ -175,6 +190,9 @@ static void on_exited(struct console *console, void *user, const struct console_
 	log_exit(instance, exit);
 	if (again)
 		return; /* the same console goes on with its next boot */
+	if (instance->row.lxcpath)
+		others_ended(instance);
+	instance->taken_on = false;
 	instance->status = INSTANCE_STOPPED;
 	end_sessions(instance, exit->head);
 	publish(instance, task && task->force ? "instance-stopped" : "instance-shutdown",
@@ -217,12 +235,29 @@ static int start(struct instance *instance, struct error *error)
 	if (instance_running(instance))
 		return error_set(error, -EALREADY, "The instance is already running");
 	if (!driver)
-		return error_set(error, -EINVAL, "The instance has nothing to run: set process.command");
+		return error_set(error, -EINVAL,
+				 "The instance has nothing to run: set process.command, or a source on its root disk");
 	r = console_set_capacity(instance->console, capacity_of(&instance->row));
 	if (r < 0)
 		return error_set(error, r, "console.buffer.size: %s", strerror(-r));
 	return driver->start(&instance->row, &(struct driver_context){.directory = instance->instances->directory},
 			     instance->console, error);
+}
+
+int instance_take_on(struct instance *instance, bool news, struct error *error)
+{
+	const struct driver *driver = driver_find(&instance->row);
+	const struct driver_context context = {.directory = instance->instances->directory, .running = true};
+	int r;
+
+	r = driver ? driver->start(&instance->row, &context, instance->console, error)
+		   : error_set(error, -ENOSYS, "This consoled has no containers");
+	if (r < 0)
+		return r;
+	instance->taken_on = true;
+	instance->news = news;
+	instance->status = INSTANCE_RUNNING;
+	return 0;
 }
 
 /* Stops or restarts; the console's news finish the task. */
@@ -310,10 +345,14 @@ void instance_change(struct instance *instance, struct instance_task *task)
 static int check_update(const struct instance *instance, const struct store_row *row, struct error *error)
 {
 	struct error why = {0};
-	int r = config_check(instance->row.type, row->config, &why);
+	int r;
 
+	r = config_check_devices(instance->row.type, row->devices, &why);
+	if (r < 0)
+		return error_set(error, r, "Invalid devices: %s", error_text(&why));
+	r = config_check(instance->row.type, row->config, &why);
 	if (r == 0)
-		r = config_check_devices(instance->row.type, row->devices, &why);
+		r = driver_check(row, &why);
 	return r < 0 ? error_set(error, r, "Invalid config: %s", error_text(&why)) : 0;
 }
 

@@ -56,6 +56,11 @@ struct instance {
 	/* Who started this boot, until somebody attaches: `lxc start --console` must see the boot's first byte. */
 	pid_t starter;
 	int64_t started_at;
+
+	bool taken_on;      /* it ran already, and its keeper has yet to find it */
+	bool news;          /* and that it runs is news */
+	unsigned int tries; /* to take it on, that have failed; not again before `retry_at`, in uv_now()'s time */
+	uint64_t retry_at;
 };
 
 /*
@@ -81,6 +86,12 @@ bool instance_running(const struct instance *instance);
  * otherwise. LXD's words for what cannot be.
  */
 void instance_change(struct instance *instance, struct instance_task *task);
+
+/*
+ * Takes on a container that runs without a keeper: it counts as running from here on, unless the console tells that it
+ * failed. `news`: its start is told. -errno with the reason; nothing has changed then.
+ */
+int instance_take_on(struct instance *instance, bool news, struct error *error);
 
 /* Checks a new config and devices, stores them, and takes them (they are consumed). They mean something from the next
  * start on. */

@@ -9,6 +9,8 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,6 +69,19 @@ static void insert(struct instances *instances, struct instance *instance)
 	instances->count++;
 }
 
+/* A container of ours that runs although its keeper and the daemon are both gone goes on with a new keeper. */
+static void take_on_orphan(struct instance *instance)
+{
+	char path[PATH_MAX];
+	struct error error = {0};
+
+	if (console_keeper_pid(instance->console) > 0 || driver_find(&instance->row) != &driver_lxc)
+		return;
+	snprintf(path, sizeof(path), "%s/lxc", instance->instances->directory);
+	if (lxcpath_running(path, instance->row.name) && instance_take_on(instance, false, &error) < 0)
+		log_error("%s: runs, but cannot be taken on: %s", instance->row.name, error_text(&error));
+}
+
 static int load(const struct store_row *row, void *user)
 {
 	struct instances *instances = user;
@@ -76,10 +91,12 @@ static int load(const struct store_row *row, void *user)
 
 	if (store_row_copy(&copy, row) < 0)
 		return -ENOMEM;
-	if (instance_create(&instance, instances, &copy, &error) < 0)
+	if (instance_create(&instance, instances, &copy, &error) < 0) {
 		log_error("instance %s was not loaded: %s", row->name, error_text(&error));
-	else
-		insert(instances, instance);
+		return 0;
+	}
+	insert(instances, instance);
+	take_on_orphan(instance);
 	return 0;
 }
 
@@ -93,7 +110,12 @@ int instances_init(struct instances *instances, struct error *error)
 	instances->count = 0;
 	uv_timer_init(instances->loop, &instances->ticker);
 	instances->ticker.data = instances;
-	r = store_each(instances->store, load, instances, error);
+	others_init(instances);
+	r = settings_init(&instances->settings, instances->store, SETTINGS_LXC_CONF, error);
+	if (r == 0)
+		r = store_each(instances->store, load, instances, error);
+	if (r == 0)
+		r = instances_set_lxcpath(instances, settings_get(&instances->settings, "lxc.lxcpath"), error);
 	if (r < 0)
 		instances_finish(instances);
 	return r;
@@ -131,6 +153,8 @@ void instances_finish(struct instances *instances)
 	list_for_each_safe (instance, after, &instances->all, link)
 		instance_destroy(instance);
 	uv_close((uv_handle_t *)&instances->ticker, NULL);
+	others_finish(instances);
+	settings_finish(&instances->settings);
 }
 
 struct instance *instances_find(const struct instances *instances, const char *name)
@@ -161,15 +185,31 @@ int instances_check_name(const char *name, struct error *error)
 	return 0;
 }
 
-int instances_add(struct instances *instances, struct store_row *row, const struct identity *requestor,
-		  struct error *error)
+int instances_put_in(struct instances *instances, struct store_row *row, const struct identity *requestor,
+		     struct error *error)
 {
 	struct instance *instance = NULL;
-	char name[INSTANCE_NAME_MAX + 1];
 	json_t *context;
 	int r;
 
-	r = store_insert(instances->store, row, error);
+	r = instance_create(&instance, instances, row, error);
+	if (r < 0)
+		return r;
+	insert(instances, instance);
+	context = json_pack("{s:s}", "type", instance_type_name(instance->row.type));
+	events_lifecycle(instances->events, "instance-created", instance->row.name, requestor, context);
+	json_decref(context);
+	return 0;
+}
+
+int instances_add(struct instances *instances, struct store_row *row, const struct identity *requestor,
+		  struct error *error)
+{
+	char name[INSTANCE_NAME_MAX + 1];
+	int r;
+
+	/* A container that is not ours has its name, too. */
+	r = instances_find(instances, row->name) ? -EEXIST : store_insert(instances->store, row, error);
 	if (r == -EEXIST)
 		error_set(error, r,
 			  "Failed creating instance record: Add instance info to the database: "
@@ -179,17 +219,12 @@ int instances_add(struct instances *instances, struct store_row *row, const stru
 		return r;
 	}
 	strcpy(name, row->name); /* names have been checked, so it fits */
-	r = instance_create(&instance, instances, row, error);
+	r = instances_put_in(instances, row, requestor, error);
 	if (r < 0) {
 		store_delete(instances->store, name, NULL);
 		console_remove(instances->consoles, name);
-		return r;
 	}
-	insert(instances, instance);
-	context = json_pack("{s:s}", "type", instance_type_name(instance->row.type));
-	events_lifecycle(instances->events, "instance-created", name, requestor, context);
-	json_decref(context);
-	return 0;
+	return r;
 }
 
 /* Takes the place of `instance` on disk from `from` to `to`: the console first, because the store can always follow. */
@@ -241,17 +276,11 @@ int instances_rename(struct instances *instances, struct instance *instance, con
 	return r;
 }
 
-int instances_delete(struct instances *instances, struct instance *instance, const struct identity *requestor,
-		     struct error *error)
+void instances_drop(struct instances *instances, struct instance *instance, const struct identity *requestor)
 {
 	char name[INSTANCE_NAME_MAX + 1];
 	int r;
 
-	if (instance_running(instance) || !list_empty(&instance->tasks))
-		return error_set(error, -EBUSY, "Instance is running");
-	r = store_delete(instances->store, instance->row.name, error);
-	if (r < 0)
-		return r;
 	strcpy(name, instance->row.name);
 	instance_destroy(instance);
 	instances->count--;
@@ -259,5 +288,18 @@ int instances_delete(struct instances *instances, struct instance *instance, con
 	if (r < 0)
 		log_warn("%s: its console's log was not removed: %s", name, strerror(-r));
 	events_lifecycle(instances->events, "instance-deleted", name, requestor, NULL);
+}
+
+int instances_delete(struct instances *instances, struct instance *instance, const struct identity *requestor,
+		     struct error *error)
+{
+	int r;
+
+	if (instance_running(instance) || !list_empty(&instance->tasks))
+		return error_set(error, -EBUSY, "Instance is running");
+	r = store_delete(instances->store, instance->row.name, error);
+	if (r < 0)
+		return r;
+	instances_drop(instances, instance, requestor);
 	return 0;
 }

@@ -2,6 +2,8 @@
 /* The registry of instances, and what they all need. */
 #pragma once
 
+#include "instances/others.h"
+#include "instances/settings.h"
 #include "instances/store.h"
 #include "util/error.h"
 #include "util/identity.h"
@@ -29,6 +31,8 @@ struct instances {
 	struct events *events;
 	struct websockets *websockets;
 	unsigned int attach_timeout; /* seconds a POST console may wait for its sockets */
+	struct settings settings;    /* the server's config; instances_init() reads it */
+	struct others others;        /* containers that are not ours, which are in `all` as well */
 	struct list all;             // instance::link, by name
 	unsigned int count;
 	struct list waiting; // session::waiting: sessions with a deadline
@@ -37,8 +41,8 @@ struct instances {
 };
 
 /*
- * Loads every stored instance; those whose keepers run are running again. The pointers of `instances` above `all` have
- * been filled in, are borrowed and must outlive it. -errno with the reason.
+ * Loads every stored instance; those whose keepers run are running again. The pointers of `instances` above `settings`
+ * have been filled in, are borrowed and must outlive it. -errno with the reason.
  */
 int instances_init(struct instances *instances, struct error *error);
 
@@ -61,12 +65,29 @@ void instances_doom(struct instances *instances, struct instance *instance);
 /* By name, or NULL. */
 struct instance *instances_find(const struct instances *instances, const char *name);
 
+/*
+ * Looks at what LXC's own tools have done meanwhile, of which news comes by itself, but later: instances may come and
+ * go. Costs 10 us for each container that is not ours.
+ */
+void instances_look(struct instances *instances);
+
+/* As instances_find(), after such a look at this one. */
+struct instance *instances_find_now(struct instances *instances, const char *name);
+
 /* LXD's rules for names (shared/validate: IsHostname): -EINVAL with LXD's words. */
 int instances_check_name(const char *name, struct error *error);
 
 /* Makes and stores a new instance; `row` is consumed. -EEXIST with LXD's words where the name is taken. */
 int instances_add(struct instances *instances, struct store_row *row, const struct identity *requestor,
 		  struct error *error);
+
+/* Puts one into the registry alone, and tells of it; `row` is consumed. */
+int instances_put_in(struct instances *instances, struct store_row *row, const struct identity *requestor,
+		     struct error *error);
+
+/* Takes it out of there, frees it and its console's log, and tells of it. Nobody is attached, and there is no keeper.
+ */
+void instances_drop(struct instances *instances, struct instance *instance, const struct identity *requestor);
 
 /* Renames a stopped instance, its console's log included. */
 int instances_rename(struct instances *instances, struct instance *instance, const char *name,
@@ -75,3 +96,10 @@ int instances_rename(struct instances *instances, struct instance *instance, con
 /* Deletes a stopped instance and all we have of it. It is freed. */
 int instances_delete(struct instances *instances, struct instance *instance, const struct identity *requestor,
 		     struct error *error);
+
+/*
+ * Looks for containers that are not ours below `path`, absolute, from the loop's next turn on, and no longer below
+ * where it looked before; their consoles' logs go. What is set already is no change, and without root there are none.
+ * -EBUSY in words while one of the present ones runs; nothing has changed then.
+ */
+int instances_set_lxcpath(struct instances *instances, const char *path, struct error *error);

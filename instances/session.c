@@ -420,6 +420,18 @@ static const struct operation_handler session_operation = {
 	.cancel = session_operation_cancelled,
 };
 
+/* Says beside the secrets when there is less to be had than a console. */
+static int session_explain(struct operation *operation, const struct console *console)
+{
+	if (console_output(console) == CONSOLE_OUTPUT_ALL)
+		return 0;
+	operation->metadata =
+		json_pack("{s:s, s:s}", "output", "history", "reason",
+			  "Somebody else has this container's console: what it prints from now on goes there. "
+			  "What is typed here arrives.");
+	return operation->metadata ? 0 : -ENOMEM;
+}
+
 static int session_make_operation(struct session *session, struct instance *instance)
 {
 	struct operation *operation;
@@ -440,6 +452,8 @@ static int session_make_operation(struct session *session, struct instance *inst
 	r = operation_add_socket(operation, "0", false);
 	if (r == 0)
 		r = operation_add_socket(operation, "control", false);
+	if (r == 0)
+		r = session_explain(operation, instance->console);
 	if (r < 0) {
 		operation_abandon(operation);
 		return r;

@@ -26,6 +26,10 @@ static const char *const migrations[] = {
 	"	created_at INTEGER NOT NULL,"
 	"	last_used_at INTEGER NOT NULL"
 	") STRICT",
+	"CREATE TABLE config ("
+	"	key TEXT NOT NULL PRIMARY KEY,"
+	"	value TEXT NOT NULL"
+	") STRICT, WITHOUT ROWID",
 };
 
 #define SCHEMA_VERSION ((int)(sizeof(migrations) / sizeof(migrations[0])))
@@ -36,6 +40,8 @@ enum statement {
 	UPDATE,
 	RENAME,
 	DELETE,
+	SELECT_CONFIG,
+	INSERT_CONFIG,
 	STATEMENTS,
 };
 
@@ -49,6 +55,8 @@ static const char *const statement_texts[STATEMENTS] = {
 		   " profiles = ?7, created_at = ?8, last_used_at = ?9 WHERE name = ?1",
 	[RENAME] = "UPDATE instances SET name = ?2 WHERE name = ?1",
 	[DELETE] = "DELETE FROM instances WHERE name = ?1",
+	[SELECT_CONFIG] = "SELECT key, value FROM config ORDER BY key",
+	[INSERT_CONFIG] = "INSERT INTO config (key, value) VALUES (?1, ?2)",
 };
 
 struct store {
@@ -393,4 +401,48 @@ int store_rename(struct store *store, const char *from, const char *to, struct e
 int store_delete(struct store *store, const char *name, struct error *error)
 {
 	return change(store, DELETE, bind_string(store->statements[DELETE], 1, name), error);
+}
+
+/* --- the server's config --- */
+
+int store_load_config(struct store *store, json_t **config, struct error *error)
+{
+	sqlite3_stmt *statement = store->statements[SELECT_CONFIG];
+	json_auto_t *loaded = json_object();
+	int r = 0, step = SQLITE_ROW;
+
+	while (r == 0 && (step = sqlite3_step(statement)) == SQLITE_ROW) {
+		const char *key = (const char *)sqlite3_column_text(statement, 0);
+		const char *value = (const char *)sqlite3_column_text(statement, 1);
+
+		if (json_object_set_new(loaded, key, json_string(value)) < 0) /* no UTF-8 */
+			r = error_set(error, -EIO, "Database %s: what it says of the server's config is damaged",
+				      store->path);
+	}
+	if (r == 0 && step != SQLITE_DONE)
+		r = failed(store, error);
+	sqlite3_reset(statement);
+	if (r == 0)
+		*config = json_incref(loaded);
+	return r;
+}
+
+int store_save_config(struct store *store, const json_t *config, struct error *error)
+{
+	sqlite3_stmt *statement = store->statements[INSERT_CONFIG];
+	const char *key;
+	json_t *value;
+	int r = execute(store, "BEGIN IMMEDIATE; DELETE FROM config", error);
+
+	json_object_foreach ((json_t *)config, key, value) {
+		if (r == 0)
+			r = change(store, INSERT_CONFIG,
+				   bind_string(statement, 1, key) | bind_string(statement, 2, json_string_value(value)),
+				   error);
+	}
+	if (r == 0)
+		r = execute(store, "COMMIT", error);
+	if (r < 0 && !sqlite3_get_autocommit(store->database))
+		sqlite3_exec(store->database, "ROLLBACK", NULL, NULL, NULL);
+	return r;
 }

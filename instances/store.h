@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What is known of instances on disk: an SQLite database (the only user of sqlite3 is store.c). WAL,
- * synchronous=NORMAL, foreign keys on, user_version is the schema's version, an older one is migrated in one
- * transaction, a newer one refused. Calls block for a local write.
+ * What is known of instances, and the server's config, on disk: an SQLite database (the only user of sqlite3 is
+ * store.c). WAL, synchronous=NORMAL, foreign keys on, user_version is the schema's version, an older one is migrated in
+ * one transaction, a newer one refused. Calls block for a local write.
  */
 #pragma once
 
@@ -56,3 +56,9 @@ int store_update(struct store *store, const struct store_row *row, struct error 
 
 int store_rename(struct store *store, const char *from, const char *to, struct error *error);
 int store_delete(struct store *store, const char *name, struct error *error);
+
+/* What is set of the server's config: a new {string: string}, whatever the keys. -EIO where the database is damaged. */
+int store_load_config(struct store *store, json_t **config, struct error *error);
+
+/* Makes `config` ({string: string}) all that is set, wholly or not at all. */
+int store_save_config(struct store *store, const json_t *config, struct error *error);

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "instances/usage.h"
 
+#include "instances/cgroup.h"
+#include "util/cleanup.h"
+
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,4 +105,34 @@ void usage_of(pid_t pid, struct usage *usage)
 		if (walk.next == 1)
 			usage->memory_peak = peak;
 	}
+}
+
+/* Without the groups: as much as processes tell. */
+static void fill_gaps(pid_t pid, struct usage *usage)
+{
+	struct usage walked;
+
+	usage_of(pid, &walked);
+	if (usage->memory < 0) {
+		usage->memory = walked.memory;
+		usage->memory_peak = walked.memory_peak;
+		usage->swap = walked.swap;
+	}
+	if (usage->cpu < 0)
+		usage->cpu = walked.cpu;
+	if (usage->processes < 0)
+		usage->processes = walked.processes;
+}
+
+void usage_of_container(pid_t pid, struct usage *usage)
+{
+	cleanup_close int root = open(CGROUP_ROOT, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	cleanup_close int process = -1;
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d", (int)pid);
+	process = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	cgroup_usage(process, root, usage);
+	if (usage->memory < 0 || usage->cpu < 0 || usage->processes < 0)
+		fill_gaps(pid, usage);
 }

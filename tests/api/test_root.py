@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """GET / and /1.0, the envelopes, methods and paths, and HTTP itself (protocol 1 to 3)."""
 
+import os
 import re
 import socket
 
 import pytest
 
 pytestmark = pytest.mark.lxd
+ours = pytest.mark.skipif("CONSOLED_TEST_SOCKET" in os.environ, reason="sets the config of a consoled of our own")
 
 # What each action of lxc and incus insists on (protocol 3).
 EXTENSIONS = {"instances", "console", "console_vga_type", "api_filtering", "container_full", "instance_get_full"}
@@ -85,12 +87,141 @@ def test_server_document(api):
     assert environment["project"] == "default"
 
 
+@ours
+def test_server_document_says_what_it_drives(daemon):
+    """Issue: containers and programs."""
+    environment = daemon.api.read("/1.0")["environment"]
+    assert environment["driver"] == "lxc | process"
+    assert environment["driver_version"] == environment["server_version"]
+
+
 def test_server_document_has_an_etag_and_lists_have_none(api):
     """Protocol 1: Etag, quoted and steady, on /1.0 but not on lists."""
     etag = api.get("/1.0").headers["Etag"]
     assert re.fullmatch(r'"[0-9a-f-]{36,64}"', etag) and api.get("/1.0").headers["Etag"] == etag
     assert api.get("/1.0/instances").headers["Etag"] is None
     assert api.get("/1.0/operations").headers["Etag"] is None
+
+
+# --- the server's config ---
+
+
+def config_of(api):
+    return api.read("/1.0")["config"]
+
+
+@pytest.fixture
+def config(api):
+    """The config is empty before and after."""
+    assert config_of(api) == {}
+    yield
+    assert api.put("/1.0", {"config": {}}).status == 200
+
+
+@ours
+def test_config_put_and_patch(api, config, tmp_path):
+    """LXD: PUT replaces, PATCH changes what it names, an empty value and null unset; all answer sync with nothing."""
+    path = str(tmp_path)
+    for method, change, expected in (
+        ("PUT", {"lxc.lxcpath": path}, {"lxc.lxcpath": path}),
+        ("PATCH", {}, {"lxc.lxcpath": path}),
+        ("PATCH", {"lxc.lxcpath": path + "/b"}, {"lxc.lxcpath": path + "/b"}),
+        ("PATCH", {"lxc.lxcpath": ""}, {}),
+        ("PATCH", {"lxc.lxcpath": path}, {"lxc.lxcpath": path}),
+        ("PATCH", {"lxc.lxcpath": None}, {}),
+        ("PUT", {"lxc.lxcpath": path}, {"lxc.lxcpath": path}),
+        ("PUT", {}, {}),
+    ):
+        answer = api.request(method, "/1.0", {"config": change})
+        assert (answer.status, answer.metadata) == (200, {})
+        assert config_of(api) == expected
+
+
+@ours
+@pytest.mark.parametrize("raw", [b"{}", b"null", b'{"config":null}', b"{} x"])
+def test_config_not_named(api, config, tmp_path, raw):
+    """LXD: a body without config changes nothing."""
+    assert api.put("/1.0", {"config": {"lxc.lxcpath": str(tmp_path)}}).status == 200
+    assert api.put("/1.0", raw=raw).status == 200
+    assert config_of(api) == {"lxc.lxcpath": str(tmp_path)}
+
+
+@ours
+@pytest.mark.parametrize(
+    "raw, error",
+    [
+        (b'{"config":{"bogus":"x"}}', "cannot set 'bogus' to 'x': unknown key"),
+        (b'{"config":{"bogus":""}}', "cannot set 'bogus' to '': unknown key"),
+        (b'{"config":{"lxc.lxcpath":"lxc"}}', "cannot set 'lxc.lxcpath' to 'lxc': not an absolute path"),
+        (b'{"config":{"lxc.lxcpath":7}}', "cannot set 'lxc.lxcpath': invalid type float64"),
+        (b'{"config":{"lxc.lxcpath":["/x"]}}', "cannot set 'lxc.lxcpath': invalid type slice"),
+        (b"[]", "json: cannot unmarshal array into Go value of type api.ServerPut"),
+        (b"{", "unexpected EOF"),
+        (b"", "EOF"),
+    ],
+)
+def test_config_refused(api, config, raw, error):
+    """LXD's words; nothing has changed."""
+    before = api.get("/1.0").headers["Etag"]
+    for method in ("PUT", "PATCH"):
+        assert_error(api.request(method, "/1.0", raw=raw), 400, error)
+    assert config_of(api) == {} and api.get("/1.0").headers["Etag"] == before
+
+
+@ours
+def test_config_etag(api, config, tmp_path):
+    """LXD: the etag is the config's; If-Match of another one is 412 before all else, no If-Match is no check."""
+    first = api.get("/1.0").headers["Etag"]
+    change = {"config": {"lxc.lxcpath": str(tmp_path)}}
+    assert api.put("/1.0", change, headers={"If-Match": first}).status == 200
+    second = api.get("/1.0").headers["Etag"]
+    assert second != first
+    for method in ("PUT", "PATCH"):
+        answer = api.request(method, "/1.0", raw=b"{", headers={"If-Match": first})
+        assert_error(answer, 412, "ETag doesn't match: {} vs {}".format(second.strip('"'), first.strip('"')))
+    assert api.patch("/1.0", {"config": {"lxc.lxcpath": ""}}, headers={"If-Match": second.strip('"')}).status == 200
+    assert api.get("/1.0").headers["Etag"] == first
+
+
+@ours
+def test_config_outlives_the_daemon(own_daemon, tmp_path):
+    """What is set is there after kill -9, and so is its etag."""
+    assert own_daemon.api.patch("/1.0", {"config": {"lxc.lxcpath": str(tmp_path)}}).status == 200
+    etag = own_daemon.api.get("/1.0").headers["Etag"]
+    own_daemon.kill()
+    own_daemon.start()
+    answer = own_daemon.api.get("/1.0")
+    assert (answer.metadata["config"], answer.headers["Etag"]) == ({"lxc.lxcpath": str(tmp_path)}, etag)
+
+
+@ours
+def test_lxc_config(lxc, api, config, tmp_path):
+    """`lxc config set`, `get`, `show`, `unset` and `edit` of the server."""
+    assert lxc("config", "get", "lxc.lxcpath") == "\n"
+    assert lxc("config", "set", "lxc.lxcpath", str(tmp_path)) == ""
+    assert lxc("config", "get", "lxc.lxcpath") == f"{tmp_path}\n"
+    assert lxc("config", "show") == f"config:\n  lxc.lxcpath: {tmp_path}\n"
+    assert lxc("config", "unset", "lxc.lxcpath") == "" and lxc("config", "unset", "lxc.lxcpath") == ""
+    assert lxc("config", "show") == "config: {}\n"
+    lxc("config", "set", f"lxc.lxcpath={tmp_path}/b")
+    assert config_of(api) == {"lxc.lxcpath": f"{tmp_path}/b"}
+    lxc("config", "edit", input="config: {}\n")
+    assert config_of(api) == {}
+
+
+@ours
+@pytest.mark.parametrize(
+    "arguments, error",
+    [
+        (("set", "bogus", "x"), "Error: cannot set 'bogus' to 'x': unknown key"),
+        (("unset", "bogus"), "Error: cannot set 'bogus' to '': unknown key"),
+        (("set", "lxc.lxcpath", "x"), "Error: cannot set 'lxc.lxcpath' to 'x': not an absolute path"),
+    ],
+)
+def test_lxc_config_refused(lxc, api, config, arguments, error):
+    """`lxc config set` says why not (a first run of lxc is greeted before that)."""
+    assert lxc("config", *arguments, code=1).splitlines()[-1] == error
+    assert config_of(api) == {}
 
 
 # --- methods and paths ---

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A config and devices from a request's JSON, and the same bytes as a size. What is refused has a reason. */
+/*
+ * A config and devices from a request's JSON, and the same bytes as a size, as a set of CPUs, and as raw.lxc. What is
+ * refused has a reason.
+ */
 #include "instances/config.h"
+#include "instances/limit.h"
+#include "instances/raw_lxc.h"
 #include "util/cleanup.h"
 
 #include <inttypes.h>
@@ -41,11 +46,47 @@ static void check_size(const char *text)
 		abort();
 }
 
+/* A set that is understood is the same when it is written as a list; one CPU alone would be a number. */
+static void check_cpus(const char *text)
+{
+	char list[LIMIT_CPUS_MAX];
+	unsigned int number;
+	cpu_set_t set, again;
+
+	if (limit_parse_cpus(text, &number, &set) < 0 || number > 0 || CPU_COUNT(&set) == 1)
+		return;
+	limit_format_cpus(&set, list);
+	if (limit_parse_cpus(list, &number, &again) < 0 || number > 0 || !CPU_EQUAL(&set, &again))
+		abort();
+}
+
+/* What is passed on is what a second reading of it gives, and has nothing of the console. */
+static void check_raw_lxc(const char *text)
+{
+	struct items items = {0};
+	struct error error = {0};
+	int r = raw_lxc_parse(text, &items, &error);
+
+	if ((r < 0) != (error.text[0] != '\0'))
+		abort();
+	for (size_t i = 0; i < items.count; i++) {
+		const char *item = items.list[i];
+		size_t key = strcspn(item, "=");
+
+		if (strncmp(item, "lxc.", 4) != 0 || item[key] != '=' || item[key - 1] == ' ' || strchr(item, '\n') ||
+		    strncmp(item, "lxc.console.", 12) == 0 || strncmp(item, "lxc.log.file=", 13) == 0)
+			abort();
+	}
+	items_finish(&items);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	cleanup_free char *text = strndup((const char *)data, size);
 
 	check_document((const char *)data, size);
 	check_size(text);
+	check_cpus(text);
+	check_raw_lxc(text);
 	return 0;
 }

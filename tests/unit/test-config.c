@@ -15,6 +15,10 @@
 #define CT INSTANCE_CONTAINER
 #define VM INSTANCE_VIRTUAL_MACHINE
 
+#define NOT_MEMORY(value) \
+	"limits.memory: a size such as 512MiB, or a share of the machine's such as 50%, not \"" value "\""
+#define NOT_CPUS(value) "limits.cpu: a number of CPUs, or a set of them such as 0-1,3, not \"" value "\""
+
 static const struct {
 	enum instance_type type;
 	const char *key, *value;
@@ -104,11 +108,42 @@ static const struct {
 	{VM, "volatile.last_state.power", "RUNNING", NULL},
 	{CT, "bogus.key", "1", "Unknown configuration key: bogus.key"},
 	{CT, "", "x", "Unknown configuration key: "},
+	{CT, "security.privileged", "true", NULL},
+	{CT, "security.privileged", "", NULL},
+	{CT, "security.privileged", "perhaps", "security.privileged: true or false, not \"perhaps\""},
+	{VM, "security.privileged", "true", "security.privileged: not for virtual machines"},
+	{CT, "limits.memory", "1GiB", NULL},
+	{CT, "limits.memory", "50%", NULL},
+	{CT, "limits.memory", "100%", NULL},
+	{CT, "limits.memory", "", NULL},
+	{CT, "limits.memory", "0", NOT_MEMORY("0")},
+	{CT, "limits.memory", "0%", NOT_MEMORY("0%")},
+	{CT, "limits.memory", "101%", NOT_MEMORY("101%")},
+	{CT, "limits.memory", "99999999999999999999%", NOT_MEMORY("99999999999999999999%")},
+	{CT, "limits.memory", "-1%", NOT_MEMORY("-1%")},
+	{CT, "limits.memory", "%", NOT_MEMORY("%")},
+	{CT, "limits.memory", "1G", NOT_MEMORY("1G")},
+	{CT, "limits.cpu", "1", NULL},
+	{CT, "limits.cpu", "999999", NULL},
+	{CT, "limits.cpu", "2-2", NULL},
+	{CT, "limits.cpu", "0-1,3", NULL},
+	{CT, "limits.cpu", "0,1023", NULL},
+	{CT, "limits.cpu", "", NULL},
+	{CT, "limits.cpu", "0", NOT_CPUS("0")},
+	{CT, "limits.cpu", "0,1024", NOT_CPUS("0,1024")},
+	{CT, "limits.cpu", "3-1", NOT_CPUS("3-1")},
+	{CT, "limits.cpu", "1-", NOT_CPUS("1-")},
+	{CT, "limits.cpu", "-1", NOT_CPUS("-1")},
+	{CT, "limits.cpu", "1,", NOT_CPUS("1,")},
+	{CT, "limits.cpu", "1-2-3", NOT_CPUS("1-2-3")},
+	{CT, "limits.cpu", "two", NOT_CPUS("two")},
+	{CT, "limits.cpu", "1 ", NOT_CPUS("1 ")},
+	{CT, "raw.lxc", "", NULL},
+	{CT, "raw.lxc", "lxc.cap.drop = sys_nice", NULL},
+	{CT, "raw.lxc", "lxc.cap.drop =\nlxc.console.path = none",
+	 "raw.lxc line 2: lxc.console.path: the console is kept by consoled"},
+	{VM, "raw.lxc", "", "raw.lxc: not for virtual machines"},
 	/* of LXD, and of no effect here */
-	{CT, "security.privileged", "true", "Unknown configuration key: security.privileged"},
-	{CT, "limits.memory", "1GiB", "Unknown configuration key: limits.memory"},
-	{CT, "limits.cpu", "1", "Unknown configuration key: limits.cpu"},
-	{CT, "raw.lxc", "", "Unknown configuration key: raw.lxc"},
 	{CT, "image.os", "busybox", "Unknown configuration key: image.os"},
 };
 
@@ -177,19 +212,86 @@ static void test_check_devices(void **state)
 		{"{}", NULL},
 		{"{\"root\": {\"type\": \"disk\", \"path\": \"/\", \"pool\": \"default\"}}", NULL},
 		{"{\"eth0\": {\"type\": \"nic\"}, \"root\": {\"type\": \"none\"}}", NULL},
-		{"{\"a\": {\"type\": \"gpu\"}}", "Device \"a\": type: one of disk, nic, none, not \"gpu\""},
-		{"{\"a\": {\"type\": \"Disk\"}}", "Device \"a\": type: one of disk, nic, none, not \"Disk\""},
-		{"{\"a\": {}}", "Device \"a\": type: one of disk, nic, none, not \"\""},
-		{"{\"a\": {\"type\": 1}}", "Device \"a\": type: the value must be a string"},
-		{"{\"a\": {\"type\": \"disk\", \"size\": 1}}", "Device \"a\": size: the value must be a string"},
-		{"{\"ok\": {\"type\": \"nic\"}, \"a\": \"disk\"}", "Device \"a\": must be an object of strings"},
-		{"{\"a\": null}", "Device \"a\": must be an object of strings"},
+		{"{\"root\": {\"type\": \"disk\", \"path\": \"/\", \"source\": \"/dir\", \"pool\": \"default\"}}",
+		 NULL},
+		{"{\"a\": {\"type\": \"disk\", \"path\": \"/mnt/x\", \"source\": \"/a b\", \"readonly\": \"true\"}}",
+		 NULL},
+		{"{\"a\": {\"type\": \"nic\", \"nictype\": \"bridged\", \"parent\": \"br0\", \"name\": \"eth0\", "
+		 "\"hwaddr\": \"00:16:3E:00:ab:01\", \"mtu\": \"1400\"}}",
+		 NULL},
+		{"{\"a\": {\"type\": \"nic\", \"nictype\": \"\", \"mtu\": \"\"}}", NULL},
+		{"{\"a\": {\"type\": \"gpu\"}}",
+		 "Device validation failed for \"a\": type: one of disk, nic, none, not \"gpu\""},
+		{"{\"a\": {\"type\": \"Disk\"}}",
+		 "Device validation failed for \"a\": type: one of disk, nic, none, not \"Disk\""},
+		{"{\"a\": {}}", "Device validation failed for \"a\": type: one of disk, nic, none, not \"\""},
+		{"{\"a\": {\"type\": 1}}", "Device validation failed for \"a\": type: the value must be a string"},
+		{"{\"a\": {\"type\": \"disk\", \"size\": 1}}",
+		 "Device validation failed for \"a\": size: the value must be a string"},
+		{"{\"ok\": {\"type\": \"nic\"}, \"a\": \"disk\"}",
+		 "Device validation failed for \"a\": must be an object of strings"},
+		{"{\"a\": null}", "Device validation failed for \"a\": must be an object of strings"},
+		{"{\"a\": {\"type\": \"disk\", \"boot.priority\": \"1\"}}",
+		 "Device validation failed for \"a\": Invalid device option \"boot.priority\""},
+		{"{\"a\": {\"type\": \"nic\", \"network\": \"lxdbr0\"}}",
+		 "Device validation failed for \"a\": Invalid device option \"network\""},
+		{"{\"a\": {\"type\": \"none\", \"path\": \"/\"}}",
+		 "Device validation failed for \"a\": Invalid device option \"path\""},
+		{"{\"a\": {\"type\": \"nic\", \"path\": \"/\"}}",
+		 "Device validation failed for \"a\": Invalid device option \"path\""},
+		{"{\"a\": {\"type\": \"disk\", \"path\": \"/\", \"size\": \"1GiB\"}}",
+		 "Device validation failed for \"a\": size: only for virtual machines: a container's disk is the "
+		 "directory that source names, as large as it is"},
+		{"{\"a\": {\"type\": \"disk\", \"path\": \"/x\", \"size\": \"lots\"}}",
+		 "Device validation failed for \"a\": size: a size such as 10GiB, not \"lots\""},
+		{"{\"a\": {\"type\": \"disk\", \"path\": \"/x\", \"pool\": \"p\"}}",
+		 "Device validation failed for \"a\": pool: only for the root disk (path=/)"},
+		{"{\"a\": {\"type\": \"disk\", \"path\": \"x\"}}",
+		 "Device validation failed for \"a\": path: an absolute path without \"..\", not \"x\""},
+		{"{\"a\": {\"type\": \"disk\", \"path\": \"/x/..\"}}",
+		 "Device validation failed for \"a\": path: an absolute path without \"..\", not \"/x/..\""},
+		{"{\"a\": {\"type\": \"disk\", \"path\": \"/../x\"}}",
+		 "Device validation failed for \"a\": path: an absolute path without \"..\", not \"/../x\""},
+		{"{\"a\": {\"type\": \"disk\", \"path\": \"/..x/y../\"}}", NULL},
+		{"{\"a\": {\"type\": \"disk\", \"source\": \"x\"}}",
+		 "Device validation failed for \"a\": source: an absolute path, not \"x\""},
+		{"{\"a\": {\"type\": \"disk\", \"readonly\": \"ro\"}}",
+		 "Device validation failed for \"a\": readonly: true or false, not \"ro\""},
+		{"{\"r\": {\"type\": \"disk\", \"path\": \"/\"}, \"a\": {\"type\": \"disk\", \"path\": \"//\"}}",
+		 "Device validation failed for \"a\": path: \"r\" is the root disk already"},
+		{"{\"a\": {\"type\": \"nic\", \"nictype\": \"ovn\"}}",
+		 "Device validation failed for \"a\": nictype: one of bridged, macvlan, physical, not \"ovn\""},
+		{"{\"a\": {\"type\": \"nic\", \"hwaddr\": \"00:16:3e:00:ab\"}}",
+		 "Device validation failed for \"a\": hwaddr: an address such as 00:16:3e:12:34:56, not "
+		 "\"00:16:3e:00:ab\""},
+		{"{\"a\": {\"type\": \"nic\", \"hwaddr\": \"00:16:3e:00:ab:0g\"}}",
+		 "Device validation failed for \"a\": hwaddr: an address such as 00:16:3e:12:34:56, not "
+		 "\"00:16:3e:00:ab:0g\""},
+		{"{\"a\": {\"type\": \"nic\", \"mtu\": \"67\"}}",
+		 "Device validation failed for \"a\": mtu: a number from 68 to 65535, not \"67\""},
+		{"{\"a\": {\"type\": \"nic\", \"mtu\": \"65536\"}}",
+		 "Device validation failed for \"a\": mtu: a number from 68 to 65535, not \"65536\""},
+		{"{\"a\": {\"type\": \"nic\", \"mtu\": \"1400x\"}}",
+		 "Device validation failed for \"a\": mtu: a number from 68 to 65535, not \"1400x\""},
+		{"{\"a\": {\"type\": \"nic\", \"name\": \"sixteen-letters-\"}}",
+		 "Device validation failed for \"a\": name: the name of a network interface, not \"sixteen-letters-\""},
+		{"{\"a\": {\"type\": \"nic\", \"parent\": \"a/b\"}}",
+		 "Device validation failed for \"a\": parent: the name of a network interface, not \"a/b\""},
 		{"[]", "devices: must be an object of objects"},
 		{"null", "devices: must be an object of objects"},
 	};
 
 	check_documents(config_check_devices, documents, sizeof(documents) / sizeof(documents[0]));
 	assert_int_equal(config_check_devices(VM, NULL, NULL), -EINVAL);
+}
+
+/* A machine's disk has a size; a container's is a directory. */
+static void test_check_disk_of_machine(void **state)
+{
+	json_auto_t *devices = json_pack("{s:{s:s, s:s, s:s}}", "root", "type", "disk", "path", "/", "size", "1GiB");
+
+	assert_int_equal(config_check_devices(VM, devices, NULL), 0);
+	assert_int_equal(config_check_devices(CT, devices, NULL), -EINVAL);
 }
 
 /* A key as long as a request may carry: the reason is cut, not overrun. */
@@ -308,9 +410,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_check),         cmocka_unit_test(test_check_whole),
-		cmocka_unit_test(test_check_devices), cmocka_unit_test(test_long_key),
-		cmocka_unit_test(test_get),           cmocka_unit_test(test_true),
-		cmocka_unit_test(test_sizes),
+		cmocka_unit_test(test_check_devices), cmocka_unit_test(test_check_disk_of_machine),
+		cmocka_unit_test(test_long_key),      cmocka_unit_test(test_get),
+		cmocka_unit_test(test_true),          cmocka_unit_test(test_sizes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

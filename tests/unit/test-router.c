@@ -31,6 +31,7 @@ static int setup(void **state)
 	assert_int_equal(events_init(&f->events, &f->loop, NULL), 0);
 	assert_int_equal(operations_init(&f->operations, &f->loop, &f->events), 0);
 	list_init(&f->instances.all);
+	f->instances.settings.values = json_object();
 	f->api = (struct api){.instances = &f->instances, .operations = &f->operations, .events = &f->events};
 	return 0;
 }
@@ -39,6 +40,7 @@ static int teardown(void **state)
 {
 	struct fixture *f = *state;
 
+	settings_finish(&f->instances.settings);
 	operations_finish(&f->operations);
 	events_finish(&f->events);
 	uv_run(&f->loop, UV_RUN_DEFAULT);
@@ -78,6 +80,8 @@ static void test_routes(void **state)
 	expect(f, "PUT", "/", 200, "");
 	expect(f, "GET", "/1.0", 200, "");
 	expect(f, "GET", "/1.0?", 200, "");
+	expect(f, "GET", "/1.0/profiles", 200, "");
+	expect(f, "GET", "/1.0/profiles/default", 200, "");
 	expect(f, "GET", "/1.0/instances", 200, "");
 	expect(f, "GET", "/1.0/containers?recursion=2", 200, "");
 	expect(f, "GET", "/1.0/virtual-machines", 200, "");
@@ -103,6 +107,8 @@ static void test_not_found(void **state)
 static void test_methods(void **state)
 {
 	expect(*state, "DELETE", "/1.0", 501, "not implemented");
+	expect(*state, "POST", "/1.0/profiles", 501, "not implemented");
+	expect(*state, "DELETE", "/1.0/profiles/default", 501, "not implemented");
 	expect(*state, "HEAD", "/1.0", 501, "not implemented");
 	expect(*state, "PATCH", "/1.0/instances/x/console", 501, "not implemented");
 	expect(*state, "POST", "/1.0/containers/x/state", 501, "not implemented");

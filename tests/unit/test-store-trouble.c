@@ -9,12 +9,57 @@ static void test_migration(void **state)
 
 	run_sql(f, "CREATE TABLE notes (text TEXT); INSERT INTO notes VALUES ('kept'); PRAGMA user_version = 0");
 	open_store(f);
-	assert_query(f, "PRAGMA user_version", "1");
+	assert_query(f, "PRAGMA user_version", "2");
 	assert_query(f, "SELECT text FROM notes", "kept");
 	assert_int_equal(insert(f, "a", "{}"), 0);
 	reopen_store(f);
 	assert_names(f, "a ");
+	assert_query(f, "PRAGMA user_version", "2");
+}
+
+/* A file as the first release left it. */
+static const char version_1[] =
+	"PRAGMA journal_mode = WAL;"
+	"CREATE TABLE instances (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, type INTEGER NOT NULL,"
+	" description TEXT NOT NULL, ephemeral INTEGER NOT NULL, config TEXT NOT NULL, devices TEXT NOT NULL,"
+	" profiles TEXT NOT NULL, created_at INTEGER NOT NULL, last_used_at INTEGER NOT NULL) STRICT;"
+	"INSERT INTO instances VALUES (7, 'old', 0, 'from before', 0, '{\"process.command\":\"sh -i\"}', '{}', '[]', "
+	"5, 6);"
+	"PRAGMA user_version = 1";
+
+static void test_version_1(void **state)
+{
+	struct fixture *f = *state;
+	struct store_row row = {0};
+	json_auto_t *config = NULL;
+
+	run_sql(f, version_1);
+	open_store(f);
+	assert_query(f, "PRAGMA user_version", "2");
+	assert_int_equal(store_each(f->store, copy_row, &row, &f->error), 0);
+	assert_string_equal(row.name, "old");
+	assert_string_equal(row.description, "from before");
+	assert_string_equal(json_string_value(json_object_get(row.config, "process.command")), "sh -i");
+	assert_int_equal(row.last_used_at, 6);
+	store_row_finish(&row);
+	assert_int_equal(store_load_config(f->store, &config, &f->error), 0);
+	assert_int_equal(json_object_size(config), 0);
+	assert_int_equal(insert(f, "new", "{}"), 0);
+	reopen_store(f);
+	assert_names(f, "new old ");
+}
+
+static void test_version_1_fails(void **state)
+{
+	struct fixture *f = *state;
+
+	run_sql(f, version_1);
+	run_sql(f, "CREATE TABLE config (mine TEXT); INSERT INTO config VALUES ('kept')");
+	refused(f);
+	assert_non_null(strstr(f->error.text, "table config already exists"));
 	assert_query(f, "PRAGMA user_version", "1");
+	assert_query(f, "SELECT mine FROM config", "kept");
+	assert_query(f, "SELECT name FROM instances", "old");
 }
 
 static void test_empty_file(void **state)
@@ -45,13 +90,13 @@ static void test_other_versions(void **state)
 	struct fixture *f = *state;
 	char expected[256];
 
-	run_sql(f, "PRAGMA user_version = 2");
+	run_sql(f, "PRAGMA user_version = 3");
 	assert_int_equal(refused(f), -EINVAL);
 	snprintf(expected, sizeof(expected),
-		 "Database %s: has version 2, this program knows up to %d; is it from a newer one?", f->path,
+		 "Database %s: has version 3, this program knows up to %d; is it from a newer one?", f->path,
 		 LATEST_VERSION);
 	assert_string_equal(f->error.text, expected);
-	assert_query(f, "PRAGMA user_version", "2");
+	assert_query(f, "PRAGMA user_version", "3");
 	assert_query(f, "PRAGMA journal_mode", "delete");
 	run_sql(f, "PRAGMA user_version = -1");
 	assert_int_equal(refused(f), -EINVAL);
@@ -338,6 +383,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_migration),
+		TEST(test_version_1),
+		TEST(test_version_1_fails),
 		TEST(test_empty_file),
 		TEST(test_migration_fails),
 		TEST(test_other_versions),

@@ -18,7 +18,7 @@ static void test_new(void **state)
 		assert_int_equal(stat.st_mode, S_IFREG | 0600);
 	}
 	assert_query(f, "PRAGMA journal_mode", "wal");
-	assert_query(f, "PRAGMA user_version", "1");
+	assert_query(f, "PRAGMA user_version", "2");
 }
 
 static void test_empty(void **state)
@@ -175,6 +175,54 @@ static void test_incomplete_row(void **state)
 	store_row_finish(&row);
 }
 
+static void assert_config(struct fixture *f, const char *expected)
+{
+	json_auto_t *wanted = json(expected), *config = NULL;
+
+	assert_int_equal(store_load_config(f->store, &config, &f->error), 0);
+	assert_true(json_equal(config, wanted));
+}
+
+/* The server's config is replaced as a whole. */
+static void test_config(void **state)
+{
+	static const char *const configs[] = {
+		"{\"a\": \"1\", \"b.c\": \"x\\ny\\u00e4'\"}",
+		"{\"a\": \"2\"}",
+		"{\"\": \"\"}",
+		"{}",
+	};
+	struct fixture *f = *state;
+
+	open_store(f);
+	assert_config(f, "{}");
+	for (size_t i = 0; i < sizeof(configs) / sizeof(configs[0]); i++) {
+		json_auto_t *config = json(configs[i]);
+
+		assert_int_equal(store_save_config(f->store, config, &f->error), 0);
+		assert_config(f, configs[i]);
+		reopen_store(f);
+		assert_config(f, configs[i]);
+	}
+}
+
+/* One that cannot be stored leaves what was there, and nothing open behind it. */
+static void test_config_fails(void **state)
+{
+	struct fixture *f = *state;
+	json_auto_t *good = json("{\"a\": \"1\"}"), *bad = json("{\"b\": \"2\", \"c\": null}");
+
+	open_store(f);
+	assert_int_equal(store_save_config(f->store, good, &f->error), 0);
+	assert_int_equal(store_save_config(f->store, bad, &f->error), -EIO);
+	assert_non_null(strstr(f->error.text, "NOT NULL constraint failed: config.value"));
+	assert_config(f, "{\"a\": \"1\"}");
+	assert_int_equal(insert(f, "a", "{}"), 0);
+	reopen_store(f);
+	assert_names(f, "a ");
+	assert_config(f, "{\"a\": \"1\"}");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -188,6 +236,8 @@ int main(void)
 		TEST(test_delete),
 		TEST(test_names_are_data),
 		TEST(test_incomplete_row),
+		TEST(test_config),
+		TEST(test_config_fails),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
