@@ -23,14 +23,16 @@ static const char usage[] =
 	"         rest                      --socket, --target, --connections, --seconds\n"
 	"         memory                    --relay, or --socket, --instance and --count of sessions\n"
 	"         idle                      --socket, --count of instances, --seconds\n"
-	"a side:  --socket SOCKET --instance NAME (its console is a shell) [--lxd] | --relay SOCKET | -- PROGRAM...\n";
+	"         start                     a side that is a container, --count\n"
+	"a side:  --socket SOCKET --instance NAME (its console is a shell) [--lxd] | --relay SOCKET | -- PROGRAM...\n"
+	"         | --container -- CONSOLED-BENCH-CONTAINER LXCPATH NAME ROOTFS\n";
 
 static const struct {
 	const char *name;
 	json_t *(*run)(const struct options *options);
 } sections[] = {
-	{"attach", section_attach}, {"echo", section_echo},     {"stream", section_stream},
-	{"rest", section_rest},     {"memory", section_memory}, {"idle", section_idle},
+	{"attach", section_attach}, {"echo", section_echo}, {"stream", section_stream}, {"rest", section_rest},
+	{"memory", section_memory}, {"idle", section_idle}, {"start", section_start},
 };
 
 static int compare(const void *left, const void *right)
@@ -68,6 +70,7 @@ static void parse(struct options *options, int argc, char **argv)
 		{"command", required_argument, NULL, 'x'},
 		{"target", required_argument, NULL, 'g'},
 		{"lxd", no_argument, NULL, 'l'},
+		{"container", no_argument, NULL, 'k'},
 		{0},
 	};
 	int option;
@@ -88,6 +91,9 @@ static void parse(struct options *options, int argc, char **argv)
 			break;
 		case 'l':
 			options->lxd = true;
+			break;
+		case 'k':
+			options->container = true;
 			break;
 		case 'c':
 			options->connections = atoi(optarg);

@@ -21,13 +21,14 @@
 
 /* What is measured, and how much of it. */
 struct options {
-	/* the side: an instance of a server, a relay's socket, or a program on a bare PTY */
+	/* the side: an instance of a server, a relay's socket, a program on a bare PTY, or a container on one */
 	const char *socket, *instance;
 	const char *relay;
 	char **program;
-	bool lxd; /* the server is LXD, see LXD_SETTLE */
+	bool container; /* `program` starts one: guest_start() */
+	bool lxd;       /* the server is LXD, see LXD_SETTLE */
 
-	int count;           /* attaches, bytes, lines, sessions, instances: as the section says */
+	int count;           /* attaches, bytes, lines, sessions, instances, starts: as the section says */
 	int connections;     /* rest */
 	double seconds;      /* rest, idle */
 	const char *command; /* stream: what prints the numbers from 1 to count, one a line */
@@ -41,10 +42,28 @@ json_t *section_stream(const struct options *options);
 json_t *section_rest(const struct options *options);
 json_t *section_memory(const struct options *options);
 json_t *section_idle(const struct options *options);
+json_t *section_start(const struct options *options);
 
 /* The least that could do the work, to compare with; they serve until they are killed. See least.c. */
 void relay_serve(const char *path, char *const *program);
 void answer_serve(const char *path, const char *file);
+
+/* --- a container that a program keeps for us: guest.c --- */
+
+struct guest {
+	pid_t pid; /* of the program; 0 = none */
+	int fd;
+	int64_t start_ns, stop_ns; /* how long liblxc took */
+};
+
+/*
+ * Runs `program` (container.c) with a terminal as one more argument, and returns that terminal's master when the
+ * container runs. Its end would be the container's.
+ */
+int guest_start(struct guest *guest, char *const *program);
+
+/* Stops it by force. */
+void guest_stop(struct guest *guest);
 
 /* --- a console, whichever side it is on --- */
 
@@ -54,11 +73,12 @@ struct session {
 	char operation[64];
 	bool lxd;
 	pid_t pid; /* of the program on a bare PTY; 0 = none */
+	struct guest guest;
 };
 
 /*
  * Opens a session as lxc does: POST, control socket, data socket. `http` keeps its connection, so that only the first
- * session pays for it. Of a relay: connects. Of a bare PTY: starts the program.
+ * session pays for it. Of a relay: connects. Of a bare PTY: starts the program, or the container.
  */
 void session_open(struct session *session, const struct options *options);
 

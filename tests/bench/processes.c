@@ -151,23 +151,31 @@ static void pause_for(double seconds)
 		;
 }
 
-/* The keeper of an instance is its program's parent. 0: this server has none. */
-static pid_t keeper_pid(struct http *http, const char *instance)
+static bool is_keeper(pid_t pid)
 {
-	json_auto_t *state = NULL;
-	char target[128], name[32] = "";
-	FILE *file;
-	pid_t pid;
+	FILE *file = proc_open(pid, "comm");
+	char name[32] = "";
 
-	snprintf(target, sizeof(target), "/1.0/instances/%s/state", instance);
-	state = http_call(http, "GET", target, NULL);
-	pid = (pid_t)proc_status((pid_t)json_integer_value(json_object_get(state, "pid")), "PPid:");
-	file = proc_open(pid, "comm");
 	if (file) {
 		(void)!fgets(name, sizeof(name), file);
 		fclose(file);
 	}
-	return strncmp(name, "consoled-keeper", 15) == 0 ? pid : 0;
+	return strncmp(name, "consoled-keeper", 15) == 0;
+}
+
+/* The keeper of an instance is its program's parent, or its container's grandparent. 0: this server has none. */
+static pid_t keeper_pid(struct http *http, const char *instance)
+{
+	json_auto_t *state = NULL;
+	char target[128];
+	pid_t pid;
+
+	snprintf(target, sizeof(target), "/1.0/instances/%s/state", instance);
+	state = http_call(http, "GET", target, NULL);
+	pid = (pid_t)json_integer_value(json_object_get(state, "pid"));
+	while (pid > 1 && !is_keeper(pid))
+		pid = (pid_t)proc_status(pid, "PPid:");
+	return pid > 1 ? pid : 0;
 }
 
 /* --- memory --- */

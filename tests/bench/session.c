@@ -31,7 +31,9 @@ static void session_post(struct session *session, const struct options *options)
 void session_open(struct session *session, const struct options *options)
 {
 	session->lxd = options->lxd;
-	if (options->program)
+	if (options->container)
+		link_open(&session->data, guest_start(&session->guest, options->program));
+	else if (options->program)
 		link_open(&session->data, pty_spawn(options->program, &session->pid));
 	else if (options->relay)
 		link_open(&session->data, unix_connect(options->relay));
@@ -62,6 +64,8 @@ void session_detach(struct session *session)
 		http_wait(&session->http, session->operation, session->lxd);
 		link_close(&session->control);
 	}
+	if (session->guest.pid > 0) /* before its console is closed */
+		guest_stop(&session->guest);
 	link_close(&session->data);
 	if (session->pid > 0) {
 		kill(session->pid, SIGKILL);
