@@ -30,6 +30,8 @@ struct driver {
 	 */
 	int (*start)(const struct store_row *row, const struct driver_context *context, struct console *console,
 		     struct error *error);
+	/* It is being deleted: removes what crashes may have left of it outside its directories. May be NULL. */
+	void (*forget)(const struct store_row *row);
 };
 
 /* A program on a PTY: process.command and its kin. */

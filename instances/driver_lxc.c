@@ -4,6 +4,7 @@
 #include "instances/devices.h"
 #include "instances/driver.h"
 #include "instances/raw_lxc.h"
+#include "pty/targets/cgroup.h"
 #include "util/cleanup.h"
 #include "util/log.h"
 
@@ -218,9 +219,16 @@ static int lxc_start(const struct store_row *row, const struct driver_context *c
 				       error);
 }
 
+/* A container whose monitor died while there was no keeper has left its cgroups. */
+static void lxc_forget(const struct store_row *row)
+{
+	cgroups_remove_of(row->name);
+}
+
 const struct driver driver_lxc = {
 	.name = "lxc",
 	.serves = lxc_serves,
 	.check = lxc_check,
 	.start = lxc_start,
+	.forget = lxc_forget,
 };

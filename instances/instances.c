@@ -293,6 +293,7 @@ void instances_drop(struct instances *instances, struct instance *instance, cons
 int instances_delete(struct instances *instances, struct instance *instance, const struct identity *requestor,
 		     struct error *error)
 {
+	const struct driver *driver;
 	int r;
 
 	if (instance_running(instance) || !list_empty(&instance->tasks))
@@ -300,6 +301,9 @@ int instances_delete(struct instances *instances, struct instance *instance, con
 	r = store_delete(instances->store, instance->row.name, error);
 	if (r < 0)
 		return r;
+	driver = driver_find(&instance->row);
+	if (driver && driver->forget)
+		driver->forget(&instance->row);
 	instances_drop(instances, instance, requestor);
 	return 0;
 }

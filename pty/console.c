@@ -38,8 +38,8 @@ static int hear_hello(struct console *console, int fd)
 	r = -EBADMSG;
 	if (message.type == WIRE_HELLO && descriptors[WIRE_EVENTFD] >= 0)
 		r = console_watch_bell(console, move_fd(&descriptors[WIRE_EVENTFD]));
-	if (r == 0 && descriptors[WIRE_MASTER] >= 0)
-		r = console_watch_master(console, move_fd(&descriptors[WIRE_MASTER]));
+	if (r == 0)
+		r = console_watch_terminal(console, &descriptors[WIRE_MASTER], &descriptors[WIRE_INPUT]);
 	if (r == 0) {
 		console->pid = message.state.pid;
 		console->pidfd = move_fd(&descriptors[WIRE_PIDFD]);
@@ -47,6 +47,7 @@ static int hear_hello(struct console *console, int fd)
 		console->kind = (enum console_kind)message.state.kind;
 		console->output = (enum console_output)message.state.output;
 		console->frozen = message.state.frozen;
+		console->deaf = message.state.deaf;
 		console->boot = message.state.boot;
 		console->target = move_pointer(tail);
 		console->target_length = message.tail_length;
@@ -145,7 +146,7 @@ int console_create(struct console **result, struct consoles *consoles, const cha
 	console->consoles = consoles;
 	console->handler = handler;
 	console->user = user;
-	console->pidfd = -1;
+	console->pidfd = console->master = -1;
 	console->granted = UINT64_MAX;
 	list_init(&console->cursors);
 	list_append(&consoles->list, &console->link);
@@ -206,10 +207,9 @@ static int open_bell(struct console *console, struct error *error)
 
 static int open_terminal(struct console *console, uint16_t width, uint16_t height, struct error *error)
 {
-	int r = terminal_open(width, height);
+	int master = terminal_open(width, height), input = -1;
+	int r = master < 0 ? master : console_watch_terminal(console, &master, &input);
 
-	if (r >= 0)
-		r = console_watch_master(console, r);
 	return r < 0 ? error_set(error, r, "terminal: %s", strerror(-r)) : 0;
 }
 
@@ -296,9 +296,15 @@ int console_resize(struct console *console, uint16_t width, uint16_t height)
 {
 	struct winsize size = {.ws_col = width, .ws_row = height};
 
-	if (!console->master)
+	if (!console->input)
 		return -EIO;
-	return ioctl(watch_fd(console->master), TIOCSWINSZ, &size) < 0 ? -errno : 0;
+	return ioctl(watch_fd(console->input), TIOCSWINSZ, &size) < 0 ? -errno : 0;
+}
+
+/* Whether there is somebody to type to just now. */
+static bool listens(const struct console *console)
+{
+	return console->phase == KEEPER_RUNNING && console->input && !console->deaf;
 }
 
 ssize_t console_write(struct console *console, const void *data, size_t length)
@@ -308,16 +314,16 @@ ssize_t console_write(struct console *console, const void *data, size_t length)
 	if (console->phase == KEEPER_IDLE)
 		return -EIO;
 	errno = EAGAIN; /* between two boots: the next one, or the end, is told */
-	if (console->phase == KEEPER_RUNNING && console->master)
-		written = write(watch_fd(console->master), data, length);
+	if (listens(console))
+		written = write(watch_fd(console->input), data, length);
 	if (written < 0 && errno != EAGAIN && errno != EIO && errno != EINTR)
 		return -errno;
 	if (written < (ssize_t)length) {
 		console->input_blocked = true;
-		if (console->phase == KEEPER_RUNNING && console->master)
-			watch_set(console->master, UV_WRITABLE);
+		if (listens(console))
+			watch_set(console->input, UV_WRITABLE);
 	}
-	return written < 0 ? -EAGAIN : written; /* EIO: the program has ended, but its keeper has not said so yet */
+	return written < 0 ? -EAGAIN : written; /* EIO: it has ended, but its keeper has not said so yet */
 }
 
 int console_clear(struct console *console)

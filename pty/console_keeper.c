@@ -5,6 +5,7 @@
 #include "util/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,11 +42,11 @@ static void on_bell(void *user, int events)
 }
 
 /* The instance reads again; or its terminal is hung up, which epoll would report for ever. */
-static void on_master(void *user, int events)
+static void on_input(void *user, int events)
 {
 	struct console *console = user;
 
-	watch_set(console->master, 0);
+	watch_set(console->input, 0);
 	if (events == 0 || !console->input_blocked)
 		return;
 	console->input_blocked = false;
@@ -64,13 +65,14 @@ void console_become_idle(struct console *console)
 {
 	lose_socket(console);
 	watch_destroy(move_pointer(console->bell));
-	watch_destroy(move_pointer(console->master));
+	watch_destroy(move_pointer(console->input));
+	close_fd(&console->master);
 	close_fd(&console->pidfd);
 	free(move_pointer(console->target));
 	console->phase = KEEPER_IDLE;
 	console->pid = 0;
 	console->input_blocked = console->stopping = console->adopted = console->reaped = false;
-	console->freezing = console->frozen = false;
+	console->freezing = console->frozen = console->deaf = console->has_input = false;
 }
 
 /* The keeper has no more to do. Its socket is ours to remove: by the time it ends there may be a new keeper. */
@@ -80,6 +82,7 @@ static void dismiss_keeper(struct console *console)
 
 	console_tell(console, &bye); /* first: a keeper whose socket is gone would wait for it for ever */
 	keeper_forget(console->consoles, console->name);
+	console->deaths = 0; /* this one has lived to its end */
 	console_become_idle(console);
 }
 
@@ -121,14 +124,15 @@ static void note_state(struct console *console, const struct wire_state *state, 
 	console->output = (enum console_output)state->output;
 	console->frozen = state->frozen;
 	console->boot = state->boot;
+	console->deaf = state->deaf;
 	if (console->frozen == console->freeze)
 		console->freezing = false;
 	close_fd(&console->pidfd);
 	console->pidfd = move_fd(&descriptors[WIRE_PIDFD]);
-	if (descriptors[WIRE_MASTER] >= 0 && console_watch_master(console, move_fd(&descriptors[WIRE_MASTER])) < 0)
+	if (console_watch_terminal(console, &descriptors[WIRE_MASTER], &descriptors[WIRE_INPUT]) < 0)
 		log_error("%s: it can be read, but not typed into", console->name);
-	if (console->input_blocked && console->phase == KEEPER_RUNNING && console->master)
-		watch_set(console->master, UV_WRITABLE);
+	if (console->input_blocked && console->phase == KEEPER_RUNNING && console->input && !console->deaf)
+		watch_set(console->input, UV_WRITABLE);
 	if (state->phase == KEEPER_EXITED || state->phase == KEEPER_FAILED)
 		dismiss_keeper(console);
 }
@@ -275,12 +279,14 @@ static int tell_keep(struct console *console)
 			  .pid = console->pid,
 			  .kind = (uint8_t)console->kind,
 			  .frozen = console->frozen,
+			  .deaf = console->deaf,
 			  .boot = console->boot},
 	};
 	int descriptors[] = {
 		[WIRE_EVENTFD] = watch_fd(console->bell),
-		[WIRE_MASTER] = console->master ? watch_fd(console->master) : -1,
+		[WIRE_MASTER] = console->master,
 		[WIRE_PIDFD] = console->pid > 0 ? console->pidfd : -1,
+		[WIRE_INPUT] = console->has_input ? watch_fd(console->input) : -1,
 	};
 
 	return wire_send(watch_fd(console->socket), &message, console->target, console->target_length, descriptors);
@@ -344,8 +350,18 @@ int console_watch_bell(struct console *console, int fd)
 	return r;
 }
 
-int console_watch_master(struct console *console, int fd)
+int console_watch_terminal(struct console *console, int *master, int *input)
 {
-	watch_destroy(move_pointer(console->master));
-	return watch_create(&console->master, console->consoles->loop, fd, on_master, console);
+	int fd;
+
+	if (*master < 0 && *input < 0)
+		return 0;
+	if (*master >= 0) {
+		close_fd(&console->master);
+		console->master = move_fd(master);
+	}
+	watch_destroy(move_pointer(console->input));
+	console->has_input = *input >= 0;
+	fd = *input >= 0 ? move_fd(input) : fcntl(console->master, F_DUPFD_CLOEXEC, 0);
+	return fd < 0 ? -errno : watch_create(&console->input, console->consoles->loop, fd, on_input, console);
 }

@@ -32,14 +32,17 @@ struct console {
 	int pidfd; /* -1 = none */
 	enum console_kind kind;
 	enum console_output output;
-	bool frozen;
+	bool frozen, deaf;
 	uint32_t boot;
 	void *target; /* packed, for the next keeper */
 	size_t target_length;
 	struct watch *socket; /* NULL = no keeper */
 	struct watch *bell;   /* the eventfd */
-	struct watch *master; /* NULL: the keeper has yet to find it */
-	uint64_t told;        /* the head at the last `output` */
+	struct watch
+		*input; /* what takes input and a size: the terminal, or what the keeper has found; NULL: not yet */
+	bool has_input; /* it is another than the terminal */
+	int master;     /* of the terminal, for the next keeper; -1: there is none */
+	uint64_t told;  /* the head at the last `output` */
 	bool input_blocked;
 
 	/* If the keeper dies, the next must know: */
@@ -89,8 +92,11 @@ void console_become_idle(struct console *console);
 /* Takes over the eventfd. -errno. */
 int console_watch_bell(struct console *console, int fd);
 
-/* Takes over the master, in place of another if there is one. -errno. */
-int console_watch_master(struct console *console, int fd);
+/*
+ * Takes over those of the two that are there (not -1), in place of earlier ones: the terminal's master, and what takes
+ * input where that is another. -errno: there is no input.
+ */
+int console_watch_terminal(struct console *console, int *master, int *input);
 
 /* Takes over the socket of a keeper. -errno. */
 int console_watch_keeper(struct console *console, int fd, pid_t keeper_pid);

@@ -94,6 +94,7 @@ static struct wire_message describe(const struct keeper *keeper, enum wire_type 
 				.kind = target_kind,
 				.output = keeper->kind,
 				.frozen = keeper->frozen,
+				.deaf = keeper->deaf,
 				.boot = keeper->boot,
 				.exit = keeper->exit,
 			},
@@ -106,8 +107,9 @@ void keeper_tell(struct keeper *keeper)
 	const char *text = keeper->phase == KEEPER_FAILED ? error_text(&keeper->error) : "";
 	int descriptors[] = {
 		[WIRE_EVENTFD] = -1,
-		[WIRE_MASTER] = keeper->master_news ? keeper->master : -1,
+		[WIRE_MASTER] = keeper->news ? keeper->master : -1,
 		[WIRE_PIDFD] = keeper->pid > 0 ? keeper->pidfd : -1,
+		[WIRE_INPUT] = keeper->news ? keeper->input : -1,
 	};
 	int r;
 
@@ -116,7 +118,7 @@ void keeper_tell(struct keeper *keeper)
 	r = wire_send(keeper->daemon, &message, text, strlen(text), descriptors);
 	keeper->untold = r == -EAGAIN;
 	if (r == 0)
-		keeper->master_news = false;
+		keeper->news = false;
 }
 
 void keeper_refuse(struct keeper *keeper, const struct error *error)
@@ -135,9 +137,10 @@ static void hello(struct keeper *keeper)
 		[WIRE_EVENTFD] = keeper->eventfd,
 		[WIRE_MASTER] = keeper->master,
 		[WIRE_PIDFD] = keeper->pid > 0 ? keeper->pidfd : -1,
+		[WIRE_INPUT] = keeper->input,
 	};
 
-	keeper->master_news = false;
+	keeper->news = false;
 	if (wire_send(keeper->daemon, &message, keeper->packed, keeper->packed_length, descriptors) == 0)
 		keeper_tell(keeper);
 	else
@@ -173,6 +176,7 @@ static void take_keep(struct keeper *keeper, const struct wire_message *message,
 	keeper->packed_length = message->tail_length;
 	keeper->eventfd = move_fd(&descriptors[WIRE_EVENTFD]);
 	keeper->master = move_fd(&descriptors[WIRE_MASTER]);
+	keeper->input = move_fd(&descriptors[WIRE_INPUT]);
 	keeper->pidfd = move_fd(&descriptors[WIRE_PIDFD]);
 	keeper_read_from(keeper, keeper->master, keeper->master, CONSOLE_OUTPUT_ALL);
 	keeper_keep(keeper, &message->state);
@@ -425,6 +429,7 @@ int main(int argc, char **argv)
 		.directory = INHERITED_DIRECTORY,
 		.eventfd = -1,
 		.master = -1,
+		.input = -1,
 		.output = -1,
 		.ready = -1,
 		.limit = UINT64_MAX,

@@ -28,8 +28,9 @@ struct keeper {
 	uint64_t limit;      /* the head may not pass it */
 	int64_t waits_since; /* when held: since then, or since the daemon's last message if that is later */
 
-	int master;               /* what takes input and a size: from the daemon, or the target has found another */
-	bool master_news;         /* it has, and the daemon has not heard of it */
+	int master;               /* of the terminal, from the daemon; the target may have none, or make another */
+	int input;                /* what takes input and a size, where that is not the master; -1 = it is */
+	bool news;                /* these two are others than the daemon has heard of */
 	int output;               /* what is read: the master, or what the target has found; -1 = nothing can be */
 	int ready;                /* what tells that there is some: `output` itself, or an inotify(7) of a file */
 	enum console_output kind; /* how much of the console's output that is */
@@ -44,13 +45,14 @@ struct keeper {
 	int watched; /* by the target alone: target_on_watched() */
 	int pidfd;   /* its end is the target's: a program's first process, a container's monitor */
 	pid_t pid;   /* what the instance's users know as its pid: a program's first process, a container's init */
-	uint32_t boot; /* counted, see struct wire_state */
-	bool frozen;
-	bool ours; /* DRAINING: no status is to come from the daemon */
+	uint32_t boot;     /* counted, see struct wire_state */
+	bool frozen, deaf; /* see struct wire_state */
+	bool ours;         /* DRAINING: no status is to come from the daemon */
 	int64_t started_at;
 
 	bool stopping, again; /* STOP was said, and whether to start again after it */
 	int64_t kill_at;      /* TIME_NEVER: it may take as long as it wants */
+	int64_t end_at;       /* when to ask it to end once more; TIME_NEVER: it has heard it */
 
 	int64_t ended_at; /* DRAINING */
 	uint64_t ended_head;

@@ -9,6 +9,7 @@
 
 #define GRACE 500               /* ms that survivors of a program get to write more, or to end after a stop */
 #define STATUS_WAIT 1000        /* ms that the daemon gets to tell the status of a program that is not our child */
+#define END_EVERY 100           /* ms between requests to end that nobody is there to hear */
 #define KILL_EVERY 1000         /* ms between SIGKILLs: the session may have forked meanwhile */
 #define PENDING_MAX (64 * 1024) /* more than a terminal holds: what comes after that is from survivors */
 
@@ -26,7 +27,7 @@ static void enter(struct keeper *keeper, enum keeper_phase phase)
 static void forget_target(struct keeper *keeper)
 {
 	keeper->pid = 0;
-	keeper->stopping = keeper->frozen = false;
+	keeper->stopping = keeper->frozen = keeper->deaf = false;
 	close_fd(&keeper->pidfd);
 	close_fd(&keeper->slave);
 }
@@ -71,6 +72,7 @@ static void adopt(struct keeper *keeper, const struct wire_state *state)
 		return;
 	}
 	keeper->frozen = state->frozen;
+	keeper->deaf = state->deaf;
 	keeper->boot = state->boot;
 	if (state->phase == KEEPER_STARTING)
 		keeper_begin(keeper); /* if it was not executed after all, it has exited with 127 */
@@ -167,6 +169,12 @@ static void finish(struct keeper *keeper)
 	enter(keeper, next);
 }
 
+/* A guest that is just booting cannot be asked yet; it is not to be waited for for ever because of that. */
+static void ask_to_end(struct keeper *keeper)
+{
+	keeper->end_at = target_signal(keeper, TARGET_END) ? TIME_NEVER : keeper_now() + END_EVERY;
+}
+
 void keeper_on_time(struct keeper *keeper)
 {
 	int64_t now = keeper_now();
@@ -174,6 +182,8 @@ void keeper_on_time(struct keeper *keeper)
 	switch (keeper->phase) {
 	case KEEPER_STARTING:
 	case KEEPER_RUNNING:
+		if (keeper->stopping && now >= keeper->end_at)
+			ask_to_end(keeper);
 		if (keeper->stopping && now >= keeper->kill_at) {
 			target_signal(keeper, TARGET_KILL);
 			keeper->kill_at = now + KILL_EVERY;
@@ -199,7 +209,7 @@ int64_t keeper_due(const struct keeper *keeper)
 	switch (keeper->phase) {
 	case KEEPER_STARTING:
 	case KEEPER_RUNNING:
-		return keeper->stopping ? keeper->kill_at : TIME_NEVER;
+		return keeper->stopping ? MIN(keeper->kill_at, keeper->end_at) : TIME_NEVER;
 	case KEEPER_DRAINING:
 		since = keeper_now() - keeper->ended_at;
 		if (since < GRACE)
@@ -229,10 +239,11 @@ void keeper_stop(struct keeper *keeper, int timeout_ms, bool again)
 	keeper->stopping = true;
 	keeper->again = again;
 	keeper->kill_at = timeout_ms < 0 ? TIME_NEVER : keeper_now() + timeout_ms;
+	keeper->end_at = TIME_NEVER;
 	if (!alive)
 		keeper->survivors = target_signal(keeper, TARGET_END);
 	else if (timeout_ms != 0) /* 0: keeper_on_time() kills in this turn */
-		target_signal(keeper, TARGET_END);
+		ask_to_end(keeper);
 }
 
 void keeper_freeze(struct keeper *keeper, bool frozen)

@@ -44,7 +44,10 @@ void target_on_watched(struct keeper *keeper);
  */
 int target_adopt(struct keeper *keeper, const struct wire_state *state);
 
-/* Sends the request; whether there was anybody to send it to. While STARTING, RUNNING or DRAINING. */
+/*
+ * Sends the request; whether it was heard: false if there was nobody to send it to, or it is not yet ready to listen.
+ * While STARTING, RUNNING or DRAINING.
+ */
 bool target_signal(struct keeper *keeper, enum target_request request);
 
 /* Stops it where it stands, or lets it go on; keeper_frozen() or keeper_refuse() tells how that went, at once or later.

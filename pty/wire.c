@@ -18,7 +18,7 @@ static bool has_state(const struct wire_message *message)
 static bool state_valid(const struct wire_state *state)
 {
 	return state->phase < KEEPER_PHASES && state->pid >= 0 && state->error <= 0 && state->kind < CONSOLE_KINDS &&
-	       state->output < CONSOLE_OUTPUTS && state->frozen <= 1;
+	       state->output < CONSOLE_OUTPUTS && state->frozen <= 1 && state->deaf <= 1;
 }
 
 /* A state that names a pid brings its pidfd; nothing but a state brings any descriptor. */

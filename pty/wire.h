@@ -4,8 +4,8 @@
  * and perhaps a tail (a packed target, or the text of an error), with descriptors beside it (SCM_RIGHTS).
  *
  *     daemon                                          keeper
- *       | KEEP state, target; eventfd, master, pidfd -> |   to a new keeper: start this, or go on with it
- *       |<- STATE state; pidfd, master                  |   each time the state changes; a master if it is a new one
+ *       | KEEP state, target; all descriptors ->        |   to a new keeper: start this, or go on with it
+ *       |<- STATE state; pidfd, master, input           |   each time the state changes; the last two if they are new
  *       | GRANT, STOP, FREEZE, STATUS ->                |   in any order
  *       |<- REFUSED error                               |   what was asked last (FREEZE) cannot be
  *       | BYE ->                                        |   the end has been taken note of
@@ -69,7 +69,7 @@ struct wire_state {
 	uint8_t kind;   /* enum console_kind */
 	uint8_t output; /* enum console_output */
 	uint8_t frozen;
-	uint8_t reserved;
+	uint8_t deaf;  /* input would be lost now: it is between two boots */
 	uint32_t boot; /* counts while the target is kept, so that one boot can be told from the next */
 	uint32_t unused;
 	struct wire_exit exit;
@@ -102,8 +102,9 @@ int wire_decode(const void *data, size_t length, struct wire_message *message, c
 /* Where a descriptor is among those that come along; -1 there: it does not. */
 enum wire_descriptor {
 	WIRE_EVENTFD,
-	WIRE_MASTER,
+	WIRE_MASTER, /* of the terminal; the daemon keeps it for the next keeper */
 	WIRE_PIDFD,
+	WIRE_INPUT, /* what takes input and a size, where that is not the master */
 	WIRE_DESCRIPTORS,
 };
 

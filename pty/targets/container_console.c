@@ -31,7 +31,16 @@ static void replace_master(struct keeper *keeper, int master)
 {
 	close_fd(&keeper->master);
 	keeper->master = master;
-	keeper->master_news = true;
+	keeper->news = true;
+}
+
+void replace_input(struct keeper *keeper, int *input)
+{
+	if (*input < 0)
+		return;
+	close_fd(&keeper->input);
+	keeper->input = move_fd(input);
+	keeper->news = true;
 }
 
 /* Notes where the log file is, for the next keeper. */
@@ -91,8 +100,7 @@ void take_foreign_console(struct keeper *keeper, struct foreign *found)
 	bool same = found->ready == found->output;
 
 	forget_console(target);
-	if (found->master >= 0)
-		replace_master(keeper, move_fd(&found->master));
+	replace_input(keeper, &found->master);
 	target->output = move_fd(&found->output);
 	target->ready = same ? target->output : found->ready;
 	found->ready = -1;
@@ -150,6 +158,7 @@ int prepare_terminal(struct keeper *keeper)
 {
 	struct target *target = keeper->target;
 
+	close_fd(&keeper->input); /* it led to the last boot */
 	if (!target->ours || keeper->master < 0) {
 		int master = terminal_open(target->container->width, target->container->height);
 

@@ -2,7 +2,9 @@
 /* What blocks, or may: done by jobs (job.h). */
 #include "pty/targets/keep_container.h"
 #include "pty/targets/lxc.h"
+#include "pty/targets/monitor.h"
 #include "pty/targets/process.h"
+#include "pty/targets/relay.h"
 #include "util/cleanup.h"
 
 #include <errno.h>
@@ -21,12 +23,29 @@
 
 /* --- in the job --- */
 
+/*
+ * The monitor reads the terminal and would pass on what is typed there, but it hangs, and with it the output, while the
+ * container does not read its input. So that goes by the monitor, through a relay of its own.
+ */
+static void find_input(struct job_report *message)
+{
+	struct monitor monitor = {.pid = message->found.monitor,
+				  .init = message->found.init,
+				  .pidfd = message->found.monitor_pidfd,
+				  .init_pidfd = message->found.init_pidfd};
+	cleanup_close int console = message->found.init > 0 ? monitor_console(&monitor) : -1;
+
+	if (console >= 0)
+		message->found.master = relay_start(console, monitor.pidfd);
+}
+
 static void work_start(struct keeper *keeper, int report)
 {
 	struct job_report message = JOB_REPORT_NONE;
 
 	ring_close(&keeper->ring); /* the monitor is a fork of ours and would keep it mapped */
 	container_start(keeper->target->container, keeper->master, &message);
+	find_input(&message);
 	job_tell(report, &message);
 }
 
@@ -44,16 +63,21 @@ static void take(struct keeper *keeper, struct job_report *message)
 	const struct target *target = keeper->target;
 	cleanup_free char *tail = malloc(TAIL_MAX);
 	struct foreign_past past = {.room = keeper->ring.capacity, .position = -1, .tail = tail};
+	int r;
 
 	alarm(TAKE_MAX);
-	container_find(target->container, message); /* one that is just starting is waited for */
-	foreign_finish(&message->found);
 	if (tail)
 		past.tail_length = copy_tail(&keeper->ring, tail, TAIL_MAX);
 	if (target->file)
 		past.position = (int64_t)ring_head(&keeper->ring) + target->shift;
-	if (foreign_take(target->container, &past, &message->found, &message->error) == 0)
-		container_look(target->container, message);
+	r = foreign_take(target->container, &past, &message->found, &message->error);
+	if (r == -ESRCH && container_find(target->container, message) == 0) { /* it was just starting */
+		foreign_finish(&message->found);
+		message->error = (struct error){0};
+		r = foreign_take(target->container, &past, &message->found, &message->error);
+	}
+	if (r == 0 && !message->found.ours)
+		container_look(target->container, message); /* ours may be hung until it is read: ERRAND_FIND looks */
 }
 
 static void work_take(struct keeper *keeper, int report)
@@ -81,6 +105,8 @@ static void work_find(struct keeper *keeper, int report)
 	} else if (!keeper->target->ours) { /* a reboot gives it another console */
 		foreign_finish(&message.found);
 		take(keeper, &message);
+	} else if (message.found.init != keeper->pid || keeper->input < 0) {
+		find_input(&message);
 	}
 	job_tell(report, &message);
 }
@@ -118,8 +144,7 @@ static void work_clean(struct keeper *keeper, int report)
 	if (target->ours) {
 		for (int i = 0; i < EMPTY_MAX && cgroups_remove(&target->cgroups) > 0; i++)
 			poll(NULL, 0, 1);
-		if (target->cgroups.count == 0) /* it did not come as far as being noted */
-			cgroups_remove_of(target->container->name);
+		cgroups_remove_of(target->container->name); /* of a start that was not seen to its end, by any keeper */
 		container_remove_locks(target->container);
 	}
 	job_tell(report, &message);

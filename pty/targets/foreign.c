@@ -222,6 +222,8 @@ static bool open_slot(struct foreign *foreign, struct lxc_container *c)
 		return false;
 	make_raw(master);
 	fcntl(master, F_SETFL, O_RDWR | O_NONBLOCK); /* the monitor has the same, but never reads or writes there */
+	fcntl(master, F_SETFD, FD_CLOEXEC);
+	fcntl(slot, F_SETFD, FD_CLOEXEC);
 	foreign->slot = slot;
 	foreign->output = foreign->ready = master;
 	return true;
@@ -292,16 +294,15 @@ static int keep_history(struct foreign *foreign, const struct buffer *history, s
 	return lseek(foreign->history, 0, SEEK_SET) < 0 ? -errno : 0;
 }
 
-/* With the monitor's help: its config, its slot, its ring buffer. */
+/* With the monitor's help: its config, its slot, its ring buffer. `unread` has been taken from the slot already. */
 static int take_output(struct foreign *foreign, const struct monitor *monitor, struct lxc_container *c,
-		       const struct foreign_past *past)
+		       const struct foreign_past *past, const struct buffer *unread)
 {
-	cleanup_buffer struct buffer unread = {0}, history = {0};
+	cleanup_buffer struct buffer history = {0};
 	bool kept = false;
 	size_t known;
 	int r;
 
-	free_slot(monitor, &unread);
 	r = take_file(foreign, monitor, c, past);
 	if (r != 0)
 		return r < 0 ? r : 0;
@@ -310,7 +311,7 @@ static int take_output(struct foreign *foreign, const struct monitor *monitor, s
 		return r;
 	foreign->kind = foreign->output >= 0 ? CONSOLE_OUTPUT_ALL : CONSOLE_OUTPUT_HISTORY;
 	if (!kept)
-		return keep_history(foreign, &unread, 0);
+		return keep_history(foreign, unread, 0);
 	known = overlap(past->tail, past->tail_length, history.data, history.length);
 	return keep_history(foreign, &history, known); /* and what was unread is in there too */
 }
@@ -322,30 +323,27 @@ static int take_input(struct foreign *foreign, const struct monitor *monitor)
 
 	if (console < 0)
 		return 0;
-	foreign->master = relay_start(console);
+	foreign->master = relay_start(console, monitor->pidfd);
 	return foreign->master < 0 ? foreign->master : 0;
 }
 
-static int take_console(struct foreign *foreign, const struct monitor *monitor,
-			const struct console_container *container, const struct foreign_past *past)
+static int take_others(struct foreign *foreign, const struct monitor *monitor,
+		       const struct console_container *container, const struct foreign_past *past)
 {
+	cleanup_buffer struct buffer unread = {0};
 	struct lxc_container *c;
 	int r;
 
-	foreign->master = monitor_own_master(monitor);
-	if (foreign->master >= 0) {
-		foreign->ours = true;
-		foreign->output = foreign->ready = foreign->master;
-		return 0;
-	}
-	r = take_input(foreign, monitor);
-	if (r < 0)
-		return r;
+	free_slot(monitor, &unread); /* before anything is asked */
 	c = lxc_container_new(container->name, container->path);
 	if (!c)
 		return -EINVAL;
 	c->set_config_item(c, "lxc.uts.name", container->name); /* liblxc asks nobody about one without any config */
-	r = take_output(foreign, monitor, c, past);
+	if (strcmp(c->state(c), "STARTING") == 0)               /* it has no console yet */
+		c->wait(c, "RUNNING|STOPPING|STOPPED|ABORTING", -1);
+	r = take_input(foreign, monitor);
+	if (r == 0)
+		r = take_output(foreign, monitor, c, past, &unread);
 	lxc_container_put(c);
 	return r;
 }
@@ -372,7 +370,10 @@ int foreign_take(const struct console_container *container, const struct foreign
 	foreign->init_pidfd = monitor.init_pidfd;
 	foreign->monitor = monitor.pid;
 	foreign->monitor_pidfd = monitor.pidfd;
-	r = take_console(foreign, &monitor, container, past);
+	foreign->master = monitor_own_master(&monitor);
+	foreign->ours = foreign->master >= 0;
+	foreign->output = foreign->ready = foreign->master;
+	r = foreign->ours ? 0 : take_others(foreign, &monitor, container, past);
 	if (r == 0)
 		return 0;
 	foreign_finish(foreign);

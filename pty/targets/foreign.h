@@ -9,6 +9,10 @@
  * - otherwise what lxc.console.buffer.size has kept, and no more.
  *
  * Letting go is closing the descriptors, also by dying: the container goes on and the slot is free again.
+ *
+ * liblxc makes a new console for each boot, so unless `ours`, take it again when `init_pidfd` fires and the monitor
+ * lives; a log file goes on at the same position. A container that boots again while somebody has its slot (also
+ * lxc-console(1)) does not come up again: a fault of liblxc 5.0.2.
  */
 #pragma once
 
@@ -25,8 +29,8 @@ struct foreign {
 	pid_t init, monitor;
 	int init_pidfd, monitor_pidfd;
 	/*
-	 * Takes input and TIOCSWINSZ. -1: the container has no console. Unless `ours`, it is the monitor's own end of
-	 * the container's console: never to be read from.
+	 * Takes input and TIOCSWINSZ, without blocking; see terminal_open(). -1: the container has no console. Unless
+	 * `ours`, there is nothing to read and it leads to the console of this boot only, by relay.h's process.
 	 */
 	int master;
 	int history; /* a memfd: the output before `output`, from its beginning to its end */
@@ -53,8 +57,8 @@ struct foreign_past {
 };
 
 /*
- * Looks at `container` (name and path; the rest means nothing) and takes it on. 0, -ESRCH: it does not run; other
- * -errno in words.
+ * Looks at `container` (name and path; the rest means nothing) and takes it on. 0; -ESRCH: it does not run, or
+ * is between two boots; other -errno in words.
  *
  * Blocks: it asks the container's monitor, which may be hung by one who holds the console's slot and does not read.
  * (Where that one is dead, the monitor is freed.) So run it in a process of its own, and kill that after some seconds:

@@ -85,6 +85,7 @@ static void on_started(struct keeper *keeper, struct job_report *report, pid_t j
 {
 	if (report->found.init > 0) {
 		note_processes(keeper, report);
+		replace_input(keeper, &report->found.master);
 		keeper->pid = report->found.init;
 	} else { /* it has ended already: its job stands for it, which has ended too */
 		keeper->pid = job;
@@ -111,6 +112,7 @@ static void on_taken(struct keeper *keeper, struct job_report *report)
 			return;
 		}
 		keeper_resume(keeper);
+		begin_errand(keeper, ERRAND_FIND); /* how it is shut down, whether it is frozen, and its input */
 		return;
 	}
 	take_foreign_console(keeper, found);
@@ -123,14 +125,17 @@ static void on_found(struct keeper *keeper, struct job_report *report)
 {
 	struct foreign *found = &report->found;
 	struct target *target = keeper->target;
-	bool frozen = keeper->frozen;
+	bool frozen = keeper->frozen, deaf = keeper->deaf;
 
 	note_processes(keeper, report);
-	if (!target->ours)
+	keeper->deaf = false;
+	if (target->ours)
+		replace_input(keeper, &found->master);
+	else
 		take_foreign_console(keeper, found);
 	if (found->init != keeper->pid)
 		keeper_reboot(keeper, found->init, MIN(target->boundary, ring_head(&keeper->ring)));
-	else if (keeper->master_news || keeper->frozen != frozen)
+	else if (keeper->news || keeper->frozen != frozen || deaf)
 		keeper_tell(keeper);
 	append_file(keeper, found->history, 0);
 	if (keeper->stopping) /* it was told to the last boot's init, or not with the right signal */
@@ -242,6 +247,8 @@ void target_on_watched(struct keeper *keeper)
 		end_errand(keeper);
 		refuse(keeper, -EBUSY, "it is just ending, or booting again");
 	}
+	keeper->deaf = true;
+	keeper_tell(keeper);
 	if (target->errand == ERRAND_NONE)
 		begin_errand(keeper, ERRAND_FIND); /* if it cannot be forked, at least its end is seen */
 }
@@ -318,13 +325,12 @@ static int adopt_ours(struct keeper *keeper)
 int target_adopt(struct keeper *keeper, const struct wire_state *state)
 {
 	struct target *target = keeper->target;
-	int r = process_holds_master(keeper->pidfd, CONTAINER_MASTER, keeper->master);
 
 	keeper->pid = state->pid;
 	target->take = false;
 	target->boundary = ring_head(&keeper->ring);
 	target->ours =
-		r == 0 || (r == -ESRCH && !find_log_file(keeper)); /* ended: `master` has what there is to be read */
+		keeper->master >= 0; /* none of somebody else's containers has a terminal that a daemon would keep */
 	if (target->ours)
 		return adopt_ours(keeper);
 	if (process_is_init(keeper->pid))
@@ -334,14 +340,15 @@ int target_adopt(struct keeper *keeper, const struct wire_state *state)
 	return begin_errand(keeper, ERRAND_TAKE_AGAIN);
 }
 
-/* As liblxc's shutdown does it: SIGRTMIN+3 for systemd, which waits for it. */
-static void end_init(const struct keeper *keeper)
+/* As liblxc's shutdown does it: SIGRTMIN+3 for systemd, which waits for it. Whether init is listening yet. */
+static bool end_init(const struct keeper *keeper)
 {
 	int halt = keeper->target->halt;
 
 	if (halt <= 0)
 		halt = process_blocks(keeper->pid, SIGRTMIN + 3) ? SIGRTMIN + 3 : SIGPWR;
 	pidfd_send_signal(keeper->watched, halt, NULL, 0);
+	return process_handles(keeper->pid, halt);
 }
 
 /* When there is no init (any more), the monitor is about to end, or to boot again; unless it hangs. */
@@ -369,6 +376,8 @@ static void cancel_start(struct keeper *keeper)
 
 bool target_signal(struct keeper *keeper, enum target_request request)
 {
+	bool heard = true;
+
 	if (keeper->phase == KEEPER_DRAINING)
 		return false;
 	if (keeper->phase == KEEPER_STARTING) {
@@ -377,13 +386,13 @@ bool target_signal(struct keeper *keeper, enum target_request request)
 	}
 	if (request == TARGET_KILL)
 		kill_init(keeper);
-	else if (keeper->watched >= 0)
-		end_init(keeper);
+	else if (keeper->watched >= 0) /* or else the next boot's init hears it: on_found() */
+		heard = end_init(keeper);
 	if (request == TARGET_KILL || keeper->frozen)
 		cgroups_thaw(keeper->pid); /* or it would not see the signal */
 	if (keeper->frozen)
 		keeper_frozen(keeper, false);
-	return true;
+	return heard;
 }
 
 void target_freeze(struct keeper *keeper, bool frozen)

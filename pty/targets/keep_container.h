@@ -27,7 +27,7 @@ enum errand {
 struct target {
 	struct console_container *container;
 	bool take; /* the next start takes it on as it runs */
-	bool ours; /* `master` is of a PTY that was made for it, and what liblxc leaves is ours to remove */
+	bool ours; /* its output comes to `master`, a PTY that was made for it; what liblxc leaves is ours to remove */
 
 	enum errand errand;
 	struct job job;
@@ -61,6 +61,9 @@ int prepare_terminal(struct keeper *keeper);
 /* Takes over the console that was found, and reads from it: one of ours (-errno), or one of somebody else. */
 int take_own_console(struct keeper *keeper, struct foreign *found);
 void take_foreign_console(struct keeper *keeper, struct foreign *found);
+
+/* Takes over what takes input and sizes, if there is any (-1: none). */
+void replace_input(struct keeper *keeper, int *input);
 
 /* Closes what is only somebody else's console. */
 void forget_console(struct target *target);

@@ -143,7 +143,7 @@ static pid_t init_of(pid_t monitor)
 	return found;
 }
 
-/* Each is looked at again when it has a pidfd: from then on the pid is its own. */
+/* Each is looked at again when it has a pidfd: from then on the pid is its own. An init that has ended is none. */
 static bool open_processes(struct monitor *monitor, pid_t pid, unsigned long socket)
 {
 	monitor->pid = pid;
@@ -151,7 +151,8 @@ static bool open_processes(struct monitor *monitor, pid_t pid, unsigned long soc
 	monitor->init = init_of(pid);
 	monitor->init_pidfd = monitor->init > 0 ? pidfd_open(monitor->init, 0) : -1;
 	if (monitor->pidfd >= 0 && monitor->init_pidfd >= 0 && holds_socket(pid, socket) &&
-	    init_of(pid) == monitor->init)
+	    init_of(pid) == monitor->init &&
+	    poll(&(struct pollfd){.fd = monitor->init_pidfd, .events = POLLIN}, 1, 0) == 0)
 		return true;
 	monitor_finish(monitor);
 	return false;
@@ -189,6 +190,12 @@ bool monitor_has_open(const struct monitor *monitor, const struct stat *file)
 
 /* --- terminals --- */
 
+/* Whether it is a slave of devpts: UNIX98_PTY_SLAVE_MAJOR and the seven behind it. */
+static bool is_pty(const struct stat *file)
+{
+	return S_ISCHR(file->st_mode) && major(file->st_rdev) >= 136 && major(file->st_rdev) <= 143;
+}
+
 /*
  * Whether `master` is the other end of the terminal `slave`. Opens a slave only if it looks like that one, which
  * others have open: where nobody has, our closing it again would be seen as a hang-up.
@@ -199,8 +206,7 @@ static bool is_master_of(int master, const struct stat *slave)
 	unsigned int number;
 	struct stat is;
 
-	if (!S_ISCHR(slave->st_mode) || major(slave->st_rdev) < 136 || major(slave->st_rdev) > 143 ||
-	    ioctl(master, TIOCGPTN, &number) < 0 || number != minor(slave->st_rdev))
+	if (!is_pty(slave) || ioctl(master, TIOCGPTN, &number) < 0 || number != minor(slave->st_rdev))
 		return false;
 	peer = terminal_hold_slave(master);
 	return peer >= 0 && fstat(peer, &is) == 0 && is.st_dev == slave->st_dev && is.st_rdev == slave->st_rdev;
@@ -227,40 +233,38 @@ static bool is_peer(const struct monitor *monitor, int master)
 {
 	cleanup_directory DIR *descriptors = open_descriptors(monitor->pid);
 	char link[PATH_MAX], path[48];
-	struct stat terminals, is;
+	struct stat terminals, console, is;
 
 	snprintf(path, sizeof(path), "/proc/%d/root/dev/pts", monitor->pid);
 	if (!descriptors || stat(path, &terminals) < 0)
 		return false;
 	while (next_descriptor(descriptors, link, &is) >= 0)
 		if (is.st_dev == terminals.st_dev && is_master_of(master, &is))
-			return !is_master_of(master, &monitor->console);
+			return !stat_console(monitor->init, &console) || !is_master_of(master, &console);
 	return false;
 }
 
 int monitor_find(struct monitor *monitor, const struct console_container *container)
 {
-	if (!find_processes(monitor, container))
-		return -ESRCH;
-	if (!stat_console(monitor->init, &monitor->console))
-		memset(&monitor->console, 0, sizeof(monitor->console));
-	return 0;
+	return find_processes(monitor, container) ? 0 : -ESRCH;
 }
 
 int monitor_console(const struct monitor *monitor)
 {
 	cleanup_directory DIR *descriptors = open_descriptors(monitor->pid);
 	char link[PATH_MAX];
-	struct stat is;
+	struct stat console, is;
 	int number;
 
-	while (descriptors && (number = next_descriptor(descriptors, link, &is)) >= 0) {
+	if (!descriptors || !stat_console(monitor->init, &console))
+		return -1;
+	while ((number = next_descriptor(descriptors, link, &is)) >= 0) {
 		cleanup_close int fd = -1;
 
 		if (!is_multiplexer(link))
 			continue;
 		fd = pidfd_getfd(monitor->pidfd, number, 0);
-		if (fd >= 0 && is_master_of(fd, &monitor->console))
+		if (fd >= 0 && is_master_of(fd, &console))
 			return move_fd(&fd);
 	}
 	return -1;
@@ -308,10 +312,12 @@ int monitor_orphan(const struct monitor *monitor)
 {
 	cleanup_directory DIR *descriptors = open_descriptors(monitor->pid);
 	char link[PATH_MAX];
-	struct stat is;
+	struct stat console, is;
 	int number;
 
-	while (descriptors && (number = next_descriptor(descriptors, link, &is)) >= 0) {
+	if (!descriptors || !stat_console(monitor->init, &console) || !is_pty(&console))
+		return -1; /* it starts: nobody has had the slot, and the console itself looks like it */
+	while ((number = next_descriptor(descriptors, link, &is)) >= 0) {
 		cleanup_close int fd = -1;
 
 		if (!is_multiplexer(link))

@@ -14,12 +14,11 @@
 struct monitor {
 	pid_t pid, init; /* the container's first process, the monitor's child */
 	int pidfd, init_pidfd;
-	struct stat console; /* of the container's /dev/console; all zero: it has none */
 };
 
 /*
- * Finds the monitor of `container` (name and path) and opens its pidfds, close-on-exec. -ESRCH: it does not run; then
- * there is nothing to finish.
+ * Finds the monitor of `container` (name and path) and opens its pidfds, close-on-exec. -ESRCH: it does not run, or is
+ * between two boots; then there is nothing to finish.
  */
 int monitor_find(struct monitor *monitor, const struct console_container *container);
 void monitor_finish(struct monitor *monitor);
@@ -32,7 +31,7 @@ bool monitor_has_open(const struct monitor *monitor, const struct stat *file);
  * (pidfd_getfd(2)): what it reads the monitor does not, and O_NONBLOCK is not to be changed.
  */
 
-/* The master of the container's console: the monitor's to read from. */
+/* The master of the container's console: the monitor's to read from. Not there yet while the container starts. */
 int monitor_console(const struct monitor *monitor);
 
 /* The master that a keeper of ours has left with it: the other end of what it passes the console on to. */

@@ -76,13 +76,24 @@ bool process_is_init(pid_t pid)
 	return last && strcmp(last, "\t1") == 0;
 }
 
-bool process_blocks(pid_t pid, int signal)
+/* Whether the signal is in one of the sets that /proc/PID/status shows. */
+static bool has_signal(pid_t pid, const char *set, int signal)
 {
 	char value[32];
 
-	if (read_status(pid, "\nSigBlk:", value, sizeof(value)) < 0)
+	if (read_status(pid, set, value, sizeof(value)) < 0)
 		return false;
 	return strtoull(value, NULL, 16) & UINT64_C(1) << (signal - 1);
+}
+
+bool process_blocks(pid_t pid, int signal)
+{
+	return has_signal(pid, "\nSigBlk:", signal);
+}
+
+bool process_handles(pid_t pid, int signal)
+{
+	return process_blocks(pid, signal) || has_signal(pid, "\nSigCgt:", signal);
 }
 
 int process_signal_children(pid_t parent, pid_t spared, int signal)

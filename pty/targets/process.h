@@ -17,6 +17,9 @@ bool process_is_init(pid_t pid);
 /* Whether it blocks the signal. */
 bool process_blocks(pid_t pid, int signal);
 
+/* Whether it does anything about it: to the first process of a pid namespace the kernel gives no other (kill(2)). */
+bool process_handles(pid_t pid, int signal);
+
 /* Sends `signal` (0: none) to each child of `parent` but `spared`. Returns how many there are. */
 int process_signal_children(pid_t parent, pid_t spared, int signal);
 

@@ -19,6 +19,7 @@
 enum relay_descriptor {
 	RELAY_SLAVE,
 	RELAY_TARGET,
+	RELAY_OWNER,
 	RELAY_SIGNALS,
 	RELAY_DESCRIPTORS,
 };
@@ -47,19 +48,20 @@ static bool keep_descriptors(const int *given)
 }
 
 /*
- * Until the hang-up: SIGHUP to the session's leader, us. A write blocks while the container does not read its input;
- * then a new size waits too.
+ * Until the owner ends, or the hang-up: SIGHUP to the session's leader, us. A write blocks while the container does not
+ * read its input; then a new size waits too.
  */
 static void relay(void)
 {
 	struct pollfd set[] = {
 		{.fd = RELAY_SLAVE, .events = POLLIN},
 		{.fd = RELAY_SIGNALS, .events = POLLIN},
+		{.fd = RELAY_OWNER, .events = POLLIN},
 	};
 	struct signalfd_siginfo signal;
 	char data[4096];
 
-	while (poll(set, 2, -1) > 0) {
+	while (poll(set, 3, -1) > 0 && !set[2].revents) {
 		ssize_t length = 0;
 
 		if (set[1].revents && read(RELAY_SIGNALS, &signal, sizeof(signal)) > 0)
@@ -78,9 +80,9 @@ static void relay(void)
 	}
 }
 
-static void run(int slave, int target)
+static void run(int slave, int target, int owner)
 {
-	int given[RELAY_DESCRIPTORS] = {[RELAY_SLAVE] = slave, [RELAY_TARGET] = target};
+	int given[RELAY_DESCRIPTORS] = {[RELAY_SLAVE] = slave, [RELAY_TARGET] = target, [RELAY_OWNER] = owner};
 	sigset_t signals;
 
 	for (int number = 1; number < NSIG; number++)
@@ -96,7 +98,7 @@ static void run(int slave, int target)
 	relay();
 }
 
-int relay_start(int target)
+int relay_start(int target, int owner)
 {
 	cleanup_close int master = -1, slave = -1;
 	struct winsize size = {0};
@@ -122,7 +124,7 @@ int relay_start(int target)
 	if (pid == 0) {
 		pid = fork();
 		if (pid == 0)
-			run(slave, target);
+			run(slave, target, owner);
 		_exit(pid < 0);
 	}
 	if (waitpid(pid, &r, 0) < 0 || r != 0)

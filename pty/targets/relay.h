@@ -10,7 +10,8 @@
 
 /*
  * Starts the process, a child of nobody who waits for it (of the nearest subreaper); it ends when all descriptors of
- * the returned master are closed. `target`, the other master, stays the caller's. Returns the relay's master (see
+ * the returned master are closed, or with the process of `owner`, a pidfd. `target`, the other master, and `owner` stay
+ * the caller's. Returns the relay's master (see
  * terminal_open(); of the same size; there is never anything to read), or -errno. Blocks for two forks.
  */
-int relay_start(int target);
+int relay_start(int target, int owner);

@@ -39,7 +39,7 @@ struct fixture {
 	struct consoles consoles; /* only what keeper_spawn() and keeper_connect() look at */
 	int socket;
 	pid_t keeper;
-	int eventfd, master, pidfd;
+	int eventfd, master, input, pidfd;
 	pid_t pid;
 	uint32_t boot;
 	struct ring ring;
@@ -94,6 +94,10 @@ static void hear(struct fixture *f)
 	if (f->descriptors[WIRE_MASTER] >= 0) {
 		close_fd(&f->master);
 		f->master = move_fd(&f->descriptors[WIRE_MASTER]);
+	}
+	if (f->descriptors[WIRE_INPUT] >= 0) {
+		close_fd(&f->input);
+		f->input = move_fd(&f->descriptors[WIRE_INPUT]);
 	}
 }
 
@@ -158,7 +162,11 @@ static void keep(struct fixture *f, struct wire_state state, const char *extra, 
 		.name = f->name, .path = path, .log = log, .items = items, .running = running, .defined = defined};
 	struct wire_message message = {.type = WIRE_KEEP, .state = state};
 	int descriptors[] = {
-		[WIRE_EVENTFD] = f->eventfd, [WIRE_MASTER] = f->master, [WIRE_PIDFD] = state.pid > 0 ? f->pidfd : -1};
+		[WIRE_EVENTFD] = f->eventfd,
+		[WIRE_MASTER] = f->master,
+		[WIRE_PIDFD] = state.pid > 0 ? f->pidfd : -1,
+		[WIRE_INPUT] = state.pid > 0 ? f->input : -1,
+	};
 	cleanup_free void *packed = NULL;
 	size_t length;
 
@@ -300,7 +308,7 @@ static int setup(void **state)
 		return -1;
 	for (int i = 0; i < WIRE_DESCRIPTORS; i++)
 		f->descriptors[i] = -1;
-	f->pidfd = -1;
+	f->pidfd = f->input = -1;
 	strcpy(f->directory, "/tmp/keeper-XXXXXX");
 	assert_non_null(mkdtemp(f->directory));
 	f->name = strrchr(f->directory, '/') + 1;
@@ -332,6 +340,7 @@ static int teardown(void **state)
 		kill_keeper(f);
 	run("timeout -s KILL 10 lxc-stop -k -n %s -P %s/lxc 2>/dev/null", f->name, f->directory);
 	close_fd(&f->pidfd);
+	close_fd(&f->input);
 	close_fd(&f->master);
 	close(f->eventfd);
 	close(f->consoles.directory);
@@ -384,7 +393,7 @@ static void test_input(void **state)
 
 	start(f, "echo ready; read line; echo \"<$line>\"; sleep 100");
 	wait_for_text(f, "ready");
-	assert_int_equal(write(f->master, "hello\n", 6), 6);
+	assert_int_equal(write(f->input, "hello\n", 6), 6);
 	wait_for_text(f, "<hello>");
 }
 
@@ -395,7 +404,7 @@ static void test_size(void **state)
 
 	start(f, "trap 'stty size' WINCH; echo ready; while :; do sleep 0.01; done");
 	wait_for_text(f, "ready");
-	assert_int_equal(ioctl(f->master, TIOCSWINSZ, &size), 0);
+	assert_int_equal(ioctl(f->input, TIOCSWINSZ, &size), 0);
 	wait_for_text(f, "40 100");
 }
 
@@ -484,7 +493,7 @@ static void test_freeze(void **state)
 	start(f, "echo ready; read line; echo \"<$line>\"; while :; do sleep 1; done");
 	wait_for_text(f, "ready");
 	freeze(f, true);
-	assert_int_equal(write(f->master, "a\n", 2), 2);
+	assert_int_equal(write(f->input, "a\n", 2), 2);
 	freeze(f, false);
 	wait_for_text(f, "<a>");
 	freeze(f, true);
@@ -567,6 +576,7 @@ static void test_runs_already(void **state)
 	start(f, "while :; do sleep 1; done");
 	pid = f->pid;
 	kill_keeper(f);
+	close_fd(&f->input);
 	close_fd(&f->master);
 	f->master = terminal_open(0, 0);
 	spawn_keeper(f);
@@ -728,12 +738,14 @@ static void test_keeper_killed_while_starting(void **state)
 
 static void take_on(struct fixture *f)
 {
-	close_fd(&f->master); /* the keeper will find another */
+	close_fd(&f->master); /* the keeper will find what there is */
+	close_fd(&f->input);
 	keep(f, (struct wire_state){.phase = KEEPER_STARTING}, NULL, true, false);
 	expect_state(f, KEEPER_STARTING);
 	expect_state(f, KEEPER_RUNNING);
-	assert_true(f->master >= 0);
 	assert_int_equal(f->message.state.output, CONSOLE_OUTPUT_ALL);
+	while (f->input < 0) /* of one of ours it is told as soon as it is made */
+		expect_state(f, KEEPER_RUNNING);
 }
 
 static void test_ours_taken_on(void **state)
@@ -749,7 +761,7 @@ static void test_ours_taken_on(void **state)
 	spawn_keeper(f);
 	take_on(f); /* the daemon that knew more was killed too */
 	assert_int_equal(f->pid, pid);
-	assert_int_equal(write(f->master, "x\n", 2), 2);
+	assert_int_equal(write(f->input, "x\n", 2), 2);
 	wait_for_text(f, "<x>");
 	assert_int_equal(ring_boots(&f->ring, (struct ring_boot[4]){0}, 4), 1);
 	stop(f, 0, false);
@@ -775,7 +787,7 @@ static void test_foreign_slot(void **state)
 	start_foreign(f, "read line; echo \"<$line>\"; while :; do sleep 1; done", "");
 	take_on(f);
 	init = pidfd_open(f->pid, 0);
-	assert_int_equal(write(f->master, "x\n", 2), 2);
+	assert_int_equal(write(f->input, "x\n", 2), 2);
 	wait_for_text(f, "<x>");
 	kill_keeper(f);
 	assert_false(readable(init, 50)); /* let go unharmed */
@@ -820,7 +832,7 @@ static void test_foreign_reboots(void **state)
 	set_flag(f);
 	expect_state(f, KEEPER_RUNNING);
 	assert_int_equal(f->boot, 2);
-	assert_int_equal(write(f->master, "x\n", 2), 2);
+	assert_int_equal(write(f->input, "x\n", 2), 2);
 	expect_state(f, KEEPER_EXITED);
 	expect_log(f, "one\r\ntwo\r\nx\r\n<x>\r\n");
 	assert_int_equal(ring_boots(&f->ring, boots, 4), 2);

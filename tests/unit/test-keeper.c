@@ -164,7 +164,9 @@ static void keep(struct fixture *f, const char *script, enum console_restart res
 
 	snprintf(text, sizeof(text), "F=%s/flag; %s", f->directory, script);
 	assert_int_equal(pack_program(&program, &packed, &length), 0);
-	assert_int_equal(wire_send(f->socket, &message, packed, length, (int[]){f->eventfd, f->master, -1}), 0);
+	assert_int_equal(
+		wire_send(f->socket, &message, packed, length, (int[WIRE_DESCRIPTORS]){f->eventfd, f->master, -1, -1}),
+		0);
 }
 
 static void set_flag(struct fixture *f)
@@ -227,7 +229,9 @@ static void test_failure_is_told_later(void **state)
 	size_t length;
 
 	assert_int_equal(pack_program(&program, &packed, &length), 0);
-	assert_int_equal(wire_send(f->socket, &message, packed, length, (int[]){f->eventfd, f->master, -1}), 0);
+	assert_int_equal(
+		wire_send(f->socket, &message, packed, length, (int[WIRE_DESCRIPTORS]){f->eventfd, f->master, -1, -1}),
+		0);
 	expect_state(f, KEEPER_STARTING);
 	close_fd(&f->socket);
 	connect_again(f);
@@ -256,7 +260,7 @@ static void test_nonsense_is_ignored(void **state)
 	struct fixture *f = *state;
 	struct wire_message wrong = {.version = WIRE_VERSION + 1, .type = WIRE_BYE};
 	char large[sizeof(wrong) + 4000] = {0};
-	int pair[WIRE_DESCRIPTORS] = {f->eventfd, f->eventfd, -1};
+	int pair[WIRE_DESCRIPTORS] = {f->eventfd, f->eventfd, -1, -1};
 
 	assert_int_equal(send(f->socket, "x", 1, 0), 1);
 	assert_int_equal(send(f->socket, &wrong, sizeof(wrong), 0), sizeof(wrong));
@@ -278,7 +282,7 @@ static void test_broken_program(void **state)
 	struct fixture *f = *state;
 	struct wire_message message = {.type = WIRE_KEEP};
 
-	assert_int_equal(wire_send(f->socket, &message, "nonsense", 8, (int[]){f->eventfd, f->master, -1}), 0);
+	assert_int_equal(wire_send(f->socket, &message, "nonsense", 8, (int[]){f->eventfd, f->master, -1, -1}), 0);
 	expect_end(f);
 }
 
@@ -297,7 +301,7 @@ static void test_hello(void **state)
 	assert_int_equal(f->message.type, WIRE_HELLO);
 	assert_int_equal(f->message.state.pid, pid);
 	assert_true(f->message.tail_length > 0);
-	for (int i = 0; i < WIRE_DESCRIPTORS; i++)
+	for (int i = 0; i <= WIRE_PIDFD; i++)
 		assert_true(f->descriptors[i] >= 0);
 	expect_state(f, KEEPER_RUNNING);
 	close_fd(&f->socket);
