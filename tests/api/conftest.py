@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fixtures. A module's tests share one daemon; a test that ends or changes its daemon takes one of its own."""
+"""Fixtures. A module's tests share one daemon; a test that ends or changes its daemon takes one of its own. A module
+can name the kind of daemon that it needs: DAEMON = ContainerDaemon."""
 
 import itertools
 import os
@@ -7,6 +8,7 @@ import os
 import pytest
 
 from consoled import Daemon, Foreign
+from guest import Container
 from rest import Instance
 from session import Session
 from terminal import Terminal
@@ -37,9 +39,13 @@ def pytest_runtest_makereport(item):
                 break
 
 
+def kind_of_daemon(request):
+    return getattr(request.module, "DAEMON", Daemon)
+
+
 @pytest.fixture(scope="module")
-def shared_daemon():
-    daemon = Daemon()
+def shared_daemon(request):
+    daemon = kind_of_daemon(request)()
     try:
         yield daemon.start()
     finally:
@@ -56,9 +62,9 @@ def daemon(shared_daemon):
 
 
 @pytest.fixture
-def own_daemon():
+def own_daemon(request):
     """A daemon for this test alone, which may kill it."""
-    daemon = Daemon()
+    daemon = kind_of_daemon(request)()
     try:
         yield daemon.start()
     finally:
@@ -66,12 +72,12 @@ def own_daemon():
 
 
 @pytest.fixture
-def make_daemon():
+def make_daemon(request):
     """Starts daemons with options: make_daemon("--attach-timeout", "1")."""
     daemons = []
 
-    def make(*options):
-        daemons.append(Daemon(*options))
+    def make(*options, **how):
+        daemons.append(kind_of_daemon(request)(*options, **how))
         return daemons[-1].start()
 
     yield make
@@ -135,6 +141,23 @@ def guest(request):
     if FOREIGN_SOCKET:
         return Instance(request.getfixturevalue("foreign_server").api, FOREIGN_INSTANCE)
     return request.getfixturevalue("shell")
+
+
+@pytest.fixture
+def container(request):
+    """Makes containers that are gone after the test: container(init="exec cat"), on the module's daemon or `on`. A
+    test that takes `own_daemon` names it before this."""
+    made = []
+
+    def make(on=None, name=None, create=True, start=True, **how):
+        made.append(Container(on or request.getfixturevalue("daemon"), name or fresh_name(), **how))
+        if create:
+            made[-1].create()
+        return made[-1].start() if create and start else made[-1]
+
+    yield make
+    for each in made:
+        each.vanish()
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from rest import Api, Instance, wait_until
 ROOT = Path(__file__).resolve().parents[2]
 CONSOLED = os.environ.get("CONSOLED", str(ROOT / "build/daemon/consoled"))
 KEEPER = os.environ.get("CONSOLED_KEEPER", str(Path(CONSOLED).parents[1] / "pty/consoled-keeper"))
+KEEPERS = ("consoled-keeper", "consoled-keeper-lxc")
 MARKER = "CONSOLED_TEST_DIR"  # in the environment of everything that tests start, so that what is left can be found
 SANITIZERS = {
     "ASAN_OPTIONS": "quarantine_size_mb=8",  # freed memory that is kept would look like a leak to tests of memory
@@ -61,6 +62,14 @@ def process_state(pid):
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
     except OSError:
         return ""
+
+
+def parent(pid):
+    """The parent's pid, 0 where there is no such process."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    except OSError:
+        return 0
 
 
 def alive(pid):
@@ -146,6 +155,7 @@ class Daemon(Server):
         self.directory = Path(tempfile.mkdtemp(prefix="cd-", dir="/tmp"))
         super().__init__(self.directory / "unix.socket", self.directory / "home")
         self.options = options
+        self.prefix = []  # a command that runs consoled
         self.errors = self.directory / "stderr"
         self.process = None
 
@@ -157,7 +167,7 @@ class Daemon(Server):
         """Runs consoled on this directory and returns the process, ready or not."""
         with open(self.errors, "ab") as errors:
             return subprocess.Popen(
-                [CONSOLED, "--dir", str(self.directory), "--keeper", KEEPER, *self.options],
+                [*self.prefix, CONSOLED, "--dir", str(self.directory), "--keeper", KEEPER, *self.options],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -201,7 +211,8 @@ class Daemon(Server):
         found = {}
         for pid in processes_of(self.directory):
             words = cmdline(pid).split()
-            if words and Path(words[0]).name == "consoled-keeper" and alive(pid):
+            forked = cmdline(parent(pid)).split() == words  # by a keeper for containers, for a moment
+            if words and Path(words[0]).name in KEEPERS and alive(pid) and not forked:
                 found[words[-1]] = pid
         return found
 
