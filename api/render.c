@@ -107,19 +107,26 @@ static json_t *render_network(pid_t pid)
 json_t *render_state(const struct instance *instance)
 {
 	bool container = driver_find(&instance->row) == &driver_lxc;
-	pid_t pid = instance_running(instance) ? console_pid(instance->console) : 0;
+	pid_t pid = instance_running(instance) ? instance_pid(instance) : 0;
+	json_t *network = pid > 0 && container ? render_network(pid) : json_null();
 	struct usage usage = {0};
 
 	if (pid > 0 && container)
 		usage_of_container(pid, &usage);
 	else if (pid > 0)
 		usage_of(pid, &usage);
+	if (pid != instance_pid(instance)) { /* it has ended, and what was seen may be another's */
+		pid = 0;
+		usage = (struct usage){0};
+		json_decref(network);
+		network = json_null();
+	}
 	return json_pack("{s:s, s:i, s:{}, s:{s:I, s:I, s:I, s:I}, s:o, s:i, s:I, s:{s:I}}", "status",
 			 instance_status_name(instance->status), "status_code", instance->status, "disk", "memory",
 			 "usage", (json_int_t)usage.memory, "usage_peak", (json_int_t)usage.memory_peak, "swap_usage",
-			 (json_int_t)usage.swap, "swap_usage_peak", (json_int_t)usage.swap_peak, "network",
-			 pid > 0 && container ? render_network(pid) : json_null(), "pid", (int)pid, "processes",
-			 (json_int_t)usage.processes, "cpu", "usage", (json_int_t)usage.cpu);
+			 (json_int_t)usage.swap, "swap_usage_peak", (json_int_t)usage.swap_peak, "network", network,
+			 "pid", (int)pid, "processes", (json_int_t)usage.processes, "cpu", "usage",
+			 (json_int_t)usage.cpu);
 }
 
 json_t *render_full(const struct instance *instance)

@@ -156,9 +156,14 @@ static void bulk_task_done(struct instance_task *base, const char *error)
 	free(task);
 }
 
-/* Whether LXD's bulk change means this instance: those that are in the state already are passed over. */
+/*
+ * Whether LXD's bulk change means this instance: those that are in the state already are passed over, and so are
+ * containers that are not ours, which LXD would not know of.
+ */
 static bool concerns(const struct instance *instance, enum instance_action action)
 {
+	if (instance->row.lxcpath)
+		return false;
 	switch (action) {
 	case INSTANCE_START:
 		return !instance_running(instance);

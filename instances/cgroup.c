@@ -19,11 +19,12 @@ enum group {
 	GROUP_MEMORY,
 	GROUP_CPU,
 	GROUP_PROCESSES,
+	GROUP_FREEZER,
 	GROUPS,
 };
 
 /* Version 1's names. Version 2 has all in one hierarchy. */
-static const char *const controllers[GROUPS] = {"memory", "cpuacct", "pids"};
+static const char *const controllers[GROUPS] = {"memory", "cpuacct", "pids", "freezer"};
 
 /* Of /proc/PID/cgroup: the paths of init's groups. */
 struct groups {
@@ -166,4 +167,23 @@ void cgroup_usage(int process, int root, struct usage *usage)
 	usage->memory_peak = usage->memory_peak < 0 ? 0 : usage->memory_peak;
 	usage->swap = usage->swap < 0 ? 0 : usage->swap;
 	usage->swap_peak = usage->swap_peak < 0 ? 0 : usage->swap_peak;
+}
+
+int cgroup_frozen(int process, int root)
+{
+	struct groups groups = {.unified = NULL};
+	cleanup_close int freezer = -1;
+	char listing[16384], state[256];
+
+	if (!read_text(process, "cgroup", listing, sizeof(listing)))
+		return -1;
+	find_groups(listing, &groups);
+	freezer = open_group(root, &groups, GROUP_FREEZER);
+	if (freezer < 0)
+		return -1;
+	if (read_text(freezer, "freezer.state", state, sizeof(state)))
+		return strcmp(state, "FROZEN\n") == 0 ? 1 : strcmp(state, "THAWED\n") == 0 ? 0 : -1;
+	if (!read_text(freezer, "cgroup.events", state, sizeof(state)))
+		return -1;
+	return strstr(state, "frozen 1\n") ? 1 : strstr(state, "frozen 0\n") ? 0 : -1;
 }

@@ -15,3 +15,6 @@ struct usage;
  * Memory, cpu and processes that nothing counts for this container alone are -1; peaks and swap are 0 then.
  */
 void cgroup_usage(int process, int root, struct usage *usage);
+
+/* Whether that container stands still: 1 yes, 0 no; -1: just between the two, or nothing says so. */
+int cgroup_frozen(int process, int root);

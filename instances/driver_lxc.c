@@ -3,6 +3,7 @@
 #include "instances/config.h"
 #include "instances/devices.h"
 #include "instances/driver.h"
+#include "instances/lxcpath.h"
 #include "instances/raw_lxc.h"
 #include "pty/targets/cgroup.h"
 #include "util/cleanup.h"
@@ -202,11 +203,12 @@ static int lxc_start(const struct store_row *row, const struct driver_context *c
 		return error_set(error, -EPERM, "Containers need a daemon that runs as root");
 	snprintf(path, sizeof(path), "%s/lxc", context->directory);
 	snprintf(log, sizeof(log), "%s/consoles/%s/lxc.log", context->directory, row->name);
-	if (!row->lxcpath) {
+	if (row->lxcpath)
+		r = lxcpath_check_owner(row->lxcpath, row->name, error);
+	else
 		r = compose_unless_running(row, path, context->running, &items, error);
-		if (r < 0)
-			return r;
-	}
+	if (r < 0)
+		return r;
 	return console_start_container(console,
 				       &(struct console_container){
 					       .name = row->name,

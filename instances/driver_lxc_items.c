@@ -7,11 +7,17 @@
 #include "util/cleanup.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
+#include <linux/openat2.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #define ENVIRONMENT_PREFIX "environment."
+#define ENTRY_MAX (PATH_MAX - 64) /* of source and path; the rest is for what stands around them */
 
 /*
  * What keeps the guest from the machine, as LXC's common.conf and userns.conf have it. A container that is not
@@ -138,8 +144,22 @@ static char *escape(const char *path)
 	return escaped;
 }
 
+/*
+ * liblxc mounts nothing through a symbolic link, but follows it when it makes the place to mount at; links in the
+ * rootfs are the guest's, and may lead anywhere on this machine.
+ */
+static bool goes_through_link(const char *rootfs, const char *path)
+{
+	struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
+	cleanup_close int root = open(rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	cleanup_close int fd = root < 0 ? -1 : (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
+
+	return root >= 0 && fd < 0 && errno == ELOOP;
+}
+
 /* A disk that is not the root: a directory or file of this machine, bound into the container. */
-static int add_disk(const char *name, const json_t *device, struct items *items, struct error *error)
+static int add_disk(const char *rootfs, const char *name, const json_t *device, struct items *items,
+		    struct error *error)
 {
 	const char *source = config_get(device, "source", ""), *path = config_get(device, "path", "");
 	cleanup_free char *from = escape(source), *to = escape(path + strspn(path, "/"));
@@ -150,6 +170,13 @@ static int add_disk(const char *name, const json_t *device, struct items *items,
 	if (stat(source, &status) < 0)
 		return error_set(error, -errno, "Failed to start device \"%s\": source: %s: %s", name, source,
 				 strerror(errno));
+	if (strlen(from) + strlen(to) > ENTRY_MAX) /* liblxc would cut it off, wherever that is */
+		return error_set(error, -ENAMETOOLONG, "Failed to start device \"%s\": source and path are too long",
+				 name);
+	if (goes_through_link(rootfs, path + strspn(path, "/")))
+		return error_set(error, -ELOOP,
+				 "Failed to start device \"%s\": path: there is a symbolic link in %s of %s", name,
+				 path, rootfs);
 	items_add(items, "lxc.mount.entry=%s %s none bind,create=%s%s 0 0", from, to,
 		  S_ISDIR(status.st_mode) ? "dir" : "file", config_true(device, "readonly") ? ",ro" : "");
 	return 0;
@@ -187,11 +214,34 @@ static int add_devices(const struct store_row *row, struct items *items, struct 
 		if (strcmp(type, "nic") == 0)
 			add_nic(nics++, device, items);
 		else if (strcmp(type, "disk") == 0 && !device_is_root(device))
-			r = add_disk(name, device, items, error);
+			r = add_disk(devices_rootfs(row->devices), name, device, items, error);
 		if (r < 0)
 			break;
 	}
 	return r;
+}
+
+/* What raw.lxc may not say (raw_lxc.c) an included file may not say either; it is not read here, but gone over. */
+static void add_ours_again(const struct store_row *row, struct items *items)
+{
+	static const char *const ours[] = {
+		"lxc.ephemeral=0",
+		"lxc.cgroup.relative=0",
+		"lxc.cgroup.dir=",
+		"lxc.cgroup.dir.monitor=",
+		"lxc.cgroup.dir.monitor.pivot=",
+		"lxc.cgroup.dir.container=",
+		"lxc.cgroup.dir.container.inner=",
+		"lxc.console.logfile=",
+		"lxc.console.rotate=0",
+		"lxc.console.size=0",
+		"lxc.console.buffer.size=0",
+		"lxc.log.syslog=",
+	};
+
+	items_add(items, "lxc.rootfs.path=dir:%s", devices_rootfs(row->devices));
+	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
+		items_add(items, "%s", ours[i]);
 }
 
 int driver_lxc_items(const struct store_row *row, const struct driver_lxc_host *host, struct items *items,
@@ -213,5 +263,7 @@ int driver_lxc_items(const struct store_row *row, const struct driver_lxc_host *
 		return r;
 	for (size_t i = 0; i < raw.count; i++)
 		items_add(items, "%s", raw.list[i]);
+	if (items_have(&raw, "lxc.include"))
+		add_ours_again(row, items);
 	return items->failed ? -ENOMEM : 0;
 }

@@ -1,16 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "instances/instance.h"
 
+#include "instances/cgroup.h"
 #include "instances/config.h"
 #include "instances/session.h"
 #include "operations/events.h"
+#include "pty/targets/cgroup.h"
+#include "util/cleanup.h"
 #include "util/log.h"
 #include "util/timestamp.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 
 static const struct {
 	const char *noun;  /* in "Failed to create instance start operation" */
@@ -44,6 +50,14 @@ bool instance_running(const struct instance *instance)
 	return instance->status == INSTANCE_RUNNING || instance->status == INSTANCE_FROZEN;
 }
 
+/* Its keeper may be slow to say that it has ended. */
+pid_t instance_pid(const struct instance *instance)
+{
+	struct pollfd ended = {.fd = instance->pidfd, .events = POLLIN};
+
+	return instance->pidfd >= 0 && poll(&ended, 1, 0) == 0 ? console_pid(instance->console) : 0;
+}
+
 /* --- tasks --- */
 
 static struct instance_task *find_task(struct instance *instance, enum instance_action action)
@@ -54,6 +68,17 @@ static struct instance_task *find_task(struct instance *instance, enum instance_
 		if (task->action == action)
 			return task;
 	return NULL;
+}
+
+/* What has stopped it; of several the one that would not wait. */
+static struct instance_task *find_stop(struct instance *instance)
+{
+	struct instance_task *task;
+
+	list_for_each (task, &instance->tasks, link)
+		if (task->action == INSTANCE_STOP && task->force)
+			return task;
+	return find_task(instance, INSTANCE_STOP);
 }
 
 static void publish(struct instance *instance, const char *event, const struct identity *requestor)
@@ -74,6 +99,22 @@ static void finish_tasks(struct instance *instance, enum instance_action action,
 
 	while ((task = find_task(instance, action)))
 		finish_task(task, error);
+}
+
+static int begin(struct instance *instance, const struct instance_task *task, struct error *error);
+
+/* Begins what was asked for while it was being taken on: a console that is only stopped then is let go. */
+static void begin_waiting(struct instance *instance)
+{
+	struct instance_task *task, *after;
+
+	list_for_each_safe (task, after, &instance->tasks, link) {
+		struct error error = {0};
+
+		error.code = begin(instance, task, &error);
+		if (error.code < 0)
+			finish_task(task, error_text(&error));
+	}
 }
 
 /* --- news from the console --- */
@@ -127,11 +168,18 @@ static void on_started(struct console *console, void *user, pid_t pid)
 {
 	struct instance *instance = user;
 	struct instance_task *task = find_task(instance, INSTANCE_START);
+	bool taken_on = instance->taken_on;
 
-	instance->status = INSTANCE_RUNNING;
+	instance->status = console_frozen(console) ? INSTANCE_FROZEN : INSTANCE_RUNNING;
+	close_fd(&instance->pidfd);
+	instance->pidfd = pidfd_open(pid, 0);
 	list_remove(&instance->doomed);
-	note_start(instance, task ? task : find_task(instance, INSTANCE_RESTART), pid);
+	note_start(instance, task || taken_on ? task : find_task(instance, INSTANCE_RESTART), pid);
 	instance->taken_on = false;
+	if (taken_on) {
+		begin_waiting(instance);
+		return;
+	}
 	finish_tasks(instance, INSTANCE_START, NULL);
 	finish_tasks(instance, INSTANCE_RESTART, NULL);
 }
@@ -139,6 +187,7 @@ static void on_started(struct console *console, void *user, pid_t pid)
 static void on_failed(struct console *console, void *user, const struct error *error)
 {
 	struct instance *instance = user;
+	const char *still_runs = instance->taken_on ? error_text(error) : NULL;
 
 	log_warn("%s: not %s: %s", instance->row.name, instance->taken_on ? "taken on" : "started", error_text(error));
 	if (instance->taken_on && instance->row.lxcpath)
@@ -148,7 +197,9 @@ static void on_failed(struct console *console, void *user, const struct error *e
 	end_sessions(instance, ring_head(console_ring(console)));
 	finish_tasks(instance, INSTANCE_START, error_text(error));
 	finish_tasks(instance, INSTANCE_RESTART, error_text(error));
-	finish_tasks(instance, INSTANCE_STOP, NULL);               /* it asked for what now is */
+	finish_tasks(instance, INSTANCE_FREEZE, error_text(error));
+	finish_tasks(instance, INSTANCE_UNFREEZE, error_text(error));
+	finish_tasks(instance, INSTANCE_STOP, still_runs);         /* or it asked for what now is */
 	if (instance->row.ephemeral && instance->row.last_used_at) /* a restart; a first start may be tried again */
 		instances_doom(instance->instances, instance);
 }
@@ -162,6 +213,23 @@ static void on_frozen(struct console *console, void *user, bool frozen)
 	instance->status = frozen ? INSTANCE_FROZEN : INSTANCE_RUNNING;
 	publish(instance, actions[action].event, task ? &task->requestor : NULL);
 	finish_tasks(instance, action, NULL);
+}
+
+void instance_look(struct instance *instance)
+{
+	cleanup_close int root = -1, process = -1;
+	pid_t pid = instance_pid(instance);
+	char path[32];
+	int frozen;
+
+	if (pid <= 0 || !list_empty(&instance->tasks) || driver_find(&instance->row) != &driver_lxc)
+		return;
+	snprintf(path, sizeof(path), "/proc/%d", (int)pid);
+	process = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	root = open(CGROUP_ROOT, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	frozen = cgroup_frozen(process, root);
+	if (frozen >= 0 && frozen != (instance->status == INSTANCE_FROZEN) && instance_pid(instance) == pid)
+		on_frozen(instance->console, instance, frozen);
 }
 
 static void on_refused(struct console *console, void *user, const struct error *error)
@@ -185,9 +253,10 @@ static void log_exit(const struct instance *instance, const struct console_exit 
 static void on_exited(struct console *console, void *user, const struct console_exit *exit, bool again)
 {
 	struct instance *instance = user;
-	struct instance_task *task = find_task(instance, INSTANCE_STOP);
+	struct instance_task *task = find_stop(instance);
 
 	log_exit(instance, exit);
+	close_fd(&instance->pidfd);
 	if (again)
 		return; /* the same console goes on with its next boot */
 	if (instance->row.lxcpath)
@@ -276,6 +345,8 @@ static int stop(struct instance *instance, const struct instance_task *task, str
 	/* LXD takes a timeout of 0 for one of its own choice; without force nobody expects a kill at once. */
 	if (timeout == 0 && !task->force)
 		timeout = -1;
+	if (instance->status == INSTANCE_FROZEN && !console_frozen(instance->console)) /* its keeper does not know */
+		cgroups_thaw(instance_pid(instance));
 	r = task->action == INSTANCE_RESTART ? console_restart(instance->console, timeout)
 					     : console_stop(instance->console, timeout);
 	return r < 0 ? error_set(error, r, "The instance could not be signalled: %s", strerror(-r)) : 0;
@@ -312,6 +383,19 @@ static int check_busy(struct instance *instance, const struct instance_task *tas
 			 actions[task->action].noun, actions[busy->action].noun);
 }
 
+static int begin(struct instance *instance, const struct instance_task *task, struct error *error)
+{
+	switch (task->action) {
+	case INSTANCE_START:
+		return start(instance, error);
+	case INSTANCE_STOP:
+	case INSTANCE_RESTART:
+		return stop(instance, task, error);
+	default:
+		return freeze(instance, task, error);
+	}
+}
+
 void instance_change(struct instance *instance, struct instance_task *task)
 {
 	struct error error = {0};
@@ -319,21 +403,8 @@ void instance_change(struct instance *instance, struct instance_task *task)
 
 	list_init(&task->link);
 	r = check_busy(instance, task, &error);
-	if (r == 0) {
-		switch (task->action) {
-		case INSTANCE_START:
-			r = start(instance, &error);
-			break;
-		case INSTANCE_STOP:
-		case INSTANCE_RESTART:
-			r = stop(instance, task, &error);
-			break;
-		case INSTANCE_FREEZE:
-		case INSTANCE_UNFREEZE:
-			r = freeze(instance, task, &error);
-			break;
-		}
-	}
+	if (r == 0 && (!instance->taken_on || task->action == INSTANCE_START))
+		r = begin(instance, task, &error);
 	if (r == 0) {
 		list_append(&instance->tasks, &task->link);
 		return;
@@ -387,6 +458,7 @@ int instance_create(struct instance **result, struct instances *instances, struc
 	list_init(&instance->tasks);
 	list_init(&instance->sessions);
 	instance->instances = instances;
+	instance->pidfd = -1;
 	instance->row = *row;
 	*row = (struct store_row){0};
 	instance->status = INSTANCE_STOPPED;
@@ -398,6 +470,8 @@ int instance_create(struct instance **result, struct instances *instances, struc
 	}
 	if (console_keeper_pid(instance->console) > 0) /* running, resting, or its end will be told in a moment */
 		instance->status = console_frozen(instance->console) ? INSTANCE_FROZEN : INSTANCE_RUNNING;
+	if (console_pid(instance->console) > 0)
+		instance->pidfd = pidfd_open(console_pid(instance->console), 0);
 	*result = instance;
 	return 0;
 }
@@ -414,6 +488,7 @@ void instance_destroy(struct instance *instance)
 		finish_task(list_first(&instance->tasks, struct instance_task, link), "The daemon is shutting down");
 	list_remove(&instance->doomed);
 	list_remove(&instance->link);
+	close_fd(&instance->pidfd);
 	console_destroy(instance->console);
 	store_row_finish(&instance->row);
 	free(instance);

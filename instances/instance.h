@@ -48,6 +48,7 @@ struct instance {
 	struct instances *instances;
 	struct store_row row;
 	struct console *console;
+	int pidfd; /* of console_pid(); -1: none */
 	enum instance_status status;
 	struct list tasks;    // instance_task::link
 	struct list sessions; // session::link
@@ -78,6 +79,9 @@ const char *instance_status_name(enum instance_status status);
 /* "container" or "virtual-machine". */
 const char *instance_type_name(enum instance_type type);
 
+/* The pid of what runs, a container's init; 0: nothing, or it has just ended, and the pid may be another's. */
+pid_t instance_pid(const struct instance *instance);
+
 /* Whether something runs: Running or Frozen. */
 bool instance_running(const struct instance *instance);
 
@@ -92,6 +96,9 @@ void instance_change(struct instance *instance, struct instance_task *task);
  * failed. `news`: its start is told. -errno with the reason; nothing has changed then.
  */
 int instance_take_on(struct instance *instance, bool news, struct error *error);
+
+/* Notices whether others have frozen or thawed a container: of that the kernel alone knows. */
+void instance_look(struct instance *instance);
 
 /* Checks a new config and devices, stores them, and takes them (they are consumed). They mean something from the next
  * start on. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "instances/lxcpath.h"
 
+#include "instances/idmap.h"
 #include "pty/watch.h"
 #include "util/cleanup.h"
 #include "util/identity.h"
@@ -189,6 +190,62 @@ int lxcpath_each(struct lxcpath *lxcpath, lxcpath_each_callback each, void *user
 		look_at(lxcpath, entry->d_name, each, user);
 	closedir(directory);
 	return 0;
+}
+
+/* --- whose they are --- */
+
+/* `subordinate`: the ids of root's containers may own it too; zero: none. */
+static int check_place(const char *place, const struct idmap *subordinate, struct error *error)
+{
+	struct stat status;
+	bool theirs, writable;
+
+	if (stat(place, &status) < 0)
+		return error_set(error, -errno, "%s: %s", place, strerror(errno));
+	theirs = status.st_uid != 0 && status.st_uid != geteuid() &&
+		 (subordinate->uid == 0 || status.st_uid - subordinate->uid >= IDMAP_COUNT);
+	writable = (status.st_mode & S_IWGRP) && status.st_gid != 0 &&
+		   (subordinate->gid == 0 || status.st_gid - subordinate->gid >= IDMAP_COUNT);
+	writable = (writable || (status.st_mode & S_IWOTH)) && !(S_ISDIR(status.st_mode) && status.st_mode & S_ISVTX);
+	if (theirs)
+		return error_set(error, -EPERM,
+				 "%s belongs to uid %u, who could have root do anything: chown it to root", place,
+				 status.st_uid);
+	if (writable)
+		return error_set(error, -EPERM,
+				 "%s may be written to by others, who could have root do anything: chmod go-w it",
+				 place);
+	return 0;
+}
+
+/* `file` and the directories above it, but for `/`; lxc-create gives the lowest of them to the container's root. */
+static int check_places(char *file, struct error *error)
+{
+	struct idmap subordinate = {0}, none = {0};
+	char *lowest = strrchr(file, '/');
+	int r = 0;
+
+	if (idmap_read(&subordinate, NULL) < 0)
+		subordinate = none;
+	for (char *slash = file; r == 0 && (slash = strchr(slash + 1, '/'));) {
+		*slash = '\0';
+		r = check_place(file, slash == lowest ? &subordinate : &none, error);
+		*slash = '/';
+	}
+	return r == 0 ? check_place(file, &none, error) : r;
+}
+
+int lxcpath_check_owner(const char *path, const char *name, struct error *error)
+{
+	char file[PATH_MAX], real[PATH_MAX];
+	int r;
+
+	if (snprintf(file, sizeof(file), "%s/%s/config", path, name) >= (int)sizeof(file))
+		return error_set(error, -ENAMETOOLONG, "%s/%s: %s", path, name, strerror(ENAMETOOLONG));
+	if (!realpath(file, real))
+		return error_set(error, -errno, "%s: %s", file, strerror(errno));
+	r = check_places(file, error);
+	return r == 0 ? check_places(real, error) : r; /* behind symbolic links there are others above */
 }
 
 /* --- who runs --- */

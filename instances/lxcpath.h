@@ -8,6 +8,8 @@
  */
 #pragma once
 
+#include "util/error.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>
@@ -39,6 +41,13 @@ int lxcpath_each(struct lxcpath *lxcpath, lxcpath_each_callback each, void *user
 
 /* -ENOENT if it is not defined. Other errors leave it open. `defined_at` as above. */
 int lxcpath_find(const struct lxcpath *lxcpath, const char *name, int64_t *defined_at);
+
+/*
+ * Whether nobody but root and the daemon's user can change container `name` or put another in its place: liblxc does as
+ * root what a config says. Looks at the config, its directory and all above. -EPERM naming what somebody else owns or
+ * may write to; what cannot be looked at.
+ */
+int lxcpath_check_owner(const char *path, const char *name, struct error *error);
 
 /*
  * Whether a monitor of root, ours or the lxcpath's owner answers for the container: it runs, or is being started or

@@ -7,6 +7,8 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -61,12 +63,19 @@ static bool name_fits(const char *name)
 	return length <= INSTANCE_NAME_MAX;
 }
 
+/* A name may be no UTF-8, and do things to a terminal; those that look the same then are warned of once. */
 static void leave_out(struct others *others, const char *name, const char *reason)
 {
-	if (json_object_get(others->left_out, name))
+	char shown[NAME_MAX + 1];
+
+	snprintf(shown, sizeof(shown), "%s", name);
+	for (char *c = shown; *c; c++)
+		if (!isascii(*c) || !isprint((unsigned char)*c))
+			*c = '?';
+	if (json_object_get(others->left_out, shown))
 		return;
-	log_warn("%s/%s is left out: %s", lxcpath_path(others->lxcpath), name, reason);
-	json_object_set_new(others->left_out, name, json_true()); /* one that is no UTF-8 is warned of again */
+	log_warn("%s/%s is left out: %s", lxcpath_path(others->lxcpath), shown, reason);
+	json_object_set_new(others->left_out, shown, json_true());
 }
 
 static void add(struct instances *instances, const char *name, int64_t defined_at)
@@ -141,6 +150,13 @@ static void check_running(struct instance *instance)
 	}
 }
 
+static void look_at(struct instance *instance)
+{
+	if (instance->row.lxcpath)
+		check_running(instance);
+	instance_look(instance);
+}
+
 void instances_look(struct instances *instances)
 {
 	struct others *others = &instances->others;
@@ -156,8 +172,7 @@ void instances_look(struct instances *instances)
 	if (r < 0)
 		leave_out(others, "", strerror(-r));
 	list_for_each (instance, &instances->all, link)
-		if (instance->row.lxcpath)
-			check_running(instance);
+		look_at(instance);
 	others->looked = true;
 }
 
@@ -167,15 +182,15 @@ struct instance *instances_find_now(struct instances *instances, const char *nam
 	struct instance *instance = instances_find(instances, name);
 	int64_t defined_at;
 
-	if (!lxcpath || (instance && !instance->row.lxcpath))
+	if (!lxcpath)
 		return instance;
-	if (instance)
+	if (instance && instance->row.lxcpath)
 		check_gone(instance);
-	else if (lxcpath_find(lxcpath, name, &defined_at) == 0)
+	else if (!instance && lxcpath_find(lxcpath, name, &defined_at) == 0)
 		on_definition(name, defined_at, instances);
 	instance = instances_find(instances, name);
 	if (instance)
-		check_running(instance);
+		look_at(instance);
 	return instance;
 }
 

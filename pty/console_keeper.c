@@ -118,7 +118,9 @@ enum keeper_phase console_phase(const struct wire_state *state)
 static void note_state(struct console *console, const struct wire_state *state, int descriptors[WIRE_DESCRIPTORS])
 {
 	if (console->pid > 0 && state->pid != console->pid)
-		console->adopted = console->reaped = console->stopping = false;
+		console->adopted = console->reaped = false;
+	if (console->pid > 0 && state->pid == 0) /* or a container has booted again by itself, and is to end still */
+		console->stopping = false;
 	console->pid = state->pid;
 	console->phase = console_phase(state);
 	console->output = (enum console_output)state->output;
@@ -147,6 +149,7 @@ static void take_state(struct console *console, const struct wire_state *state, 
 	bool ran = console->phase == KEEPER_RUNNING;
 	bool replaced = ran && (state->pid != console->pid || state->boot != console->boot);
 	bool turned = ran && !replaced && state->frozen != console->frozen;
+	bool asked = ran && !replaced && console->freezing;
 
 	note_state(console, state, descriptors);
 	if (replaced || state->phase == KEEPER_EXITED)
@@ -155,7 +158,7 @@ static void take_state(struct console *console, const struct wire_state *state, 
 		console->handler->started(console, console->user, state->pid);
 	if (state->phase == KEEPER_FAILED)
 		tell_failure(console, state->error, text, length);
-	else if (turned && console->phase == KEEPER_RUNNING)
+	else if ((turned || (asked && !console->freezing)) && console->phase == KEEPER_RUNNING) /* others may turn it */
 		console->handler->frozen(console, console->user, state->frozen);
 }
 
@@ -177,7 +180,9 @@ static void give_up(struct console *console)
 	static const char reason[] = "keeper: it ends before it has started anything";
 	bool started = console->phase != KEEPER_STARTING;
 
-	if (console->pid > 0) {
+	if (console->kind == CONSOLE_CONTAINER && console->pid > 0 && console->master < 0) {
+		log_error("%s: keepers die one after the other; it is let go", console->name); /* somebody else's */
+	} else if (console->pid > 0) {
 		log_error("%s: keepers die one after the other; it is killed", console->name);
 		program_signal_session(console->pid, (int[]){SIGKILL, 0});
 		pidfd_send_signal(console->pidfd, SIGKILL, NULL, 0);

@@ -49,7 +49,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define HELD_MAX 2000 /* ms */
+#define HELD_MAX 2000           /* ms */
+#define PENDING_MAX (64 * 1024) /* more than a terminal holds */
 
 /* One turn reads no more than this often; a read that brings less than READ_BUSY has probably emptied the terminal. */
 #define READS_PER_TURN 16
@@ -315,6 +316,7 @@ enum slot {
 	SLOT_REPORT, /* before the exit: what has ended was started first */
 	SLOT_WATCHED,
 	SLOT_EXIT,
+	SLOT_INPUT, /* behind the exit: then it is no news */
 	SLOTS,
 };
 
@@ -334,6 +336,7 @@ static void choose(const struct keeper *keeper, struct pollfd set[static SLOTS])
 	set[SLOT_REPORT] = (struct pollfd){keeper->report, POLLIN, 0};
 	set[SLOT_WATCHED] = (struct pollfd){keeper->watched, POLLIN, 0};
 	set[SLOT_EXIT] = (struct pollfd){lives ? keeper->pidfd : -1, POLLIN, 0};
+	set[SLOT_INPUT] = (struct pollfd){keeper->phase == KEEPER_RUNNING ? keeper->input : -1, 0, 0};
 }
 
 static void handle(struct keeper *keeper, const struct pollfd set[static SLOTS])
@@ -355,6 +358,8 @@ static void handle(struct keeper *keeper, const struct pollfd set[static SLOTS])
 		target_on_watched(keeper);
 	if (set[SLOT_EXIT].revents && keeper->phase == KEEPER_RUNNING)
 		keeper_on_exit(keeper);
+	if (set[SLOT_INPUT].revents && set[SLOT_INPUT].fd == keeper->input && keeper->phase == KEEPER_RUNNING)
+		target_on_input_lost(keeper);
 	if (keeper_held(keeper) && keeper_now() >= keeper->waits_since + HELD_MAX)
 		keeper->limit = UINT64_MAX;
 	keeper_on_time(keeper);
@@ -437,6 +442,7 @@ int main(int argc, char **argv)
 		.report = -1,
 		.watched = -1,
 		.pidfd = -1,
+		.pending_max = PENDING_MAX,
 	};
 
 	if (argc != 2 || leave_daemon() < 0) {

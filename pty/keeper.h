@@ -56,10 +56,11 @@ struct keeper {
 
 	int64_t ended_at; /* DRAINING */
 	uint64_t ended_head;
-	bool closed;    /* nobody has the slave any more, and all is read */
-	bool more;      /* of a file: `ready` may not tell of what is left */
-	bool dry;       /* nothing waits in the output, as far as this turn has seen */
-	bool survivors; /* of a stopped program */
+	uint64_t pending_max; /* more than waits in the output at the end: what comes after that is from survivors */
+	bool closed;          /* nobody has the slave any more, and all is read */
+	bool more;            /* of a file: `ready` may not tell of what is left */
+	bool dry;             /* nothing waits in the output, as far as this turn has seen */
+	bool survivors;       /* of a stopped program */
 
 	int64_t rest_until; /* RESTING */
 	int64_t back_off;   /* ms, of the next restart by policy */

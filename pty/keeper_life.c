@@ -7,11 +7,10 @@
 #include <errno.h>
 #include <sys/param.h>
 
-#define GRACE 500               /* ms that survivors of a program get to write more, or to end after a stop */
-#define STATUS_WAIT 1000        /* ms that the daemon gets to tell the status of a program that is not our child */
-#define END_EVERY 100           /* ms between requests to end that nobody is there to hear */
-#define KILL_EVERY 1000         /* ms between SIGKILLs: the session may have forked meanwhile */
-#define PENDING_MAX (64 * 1024) /* more than a terminal holds: what comes after that is from survivors */
+#define GRACE 500        /* ms that survivors of a program get to write more, or to end after a stop */
+#define STATUS_WAIT 1000 /* ms that the daemon gets to tell the status of a program that is not our child */
+#define END_EVERY 100    /* ms between requests to end that nobody is known to have heard */
+#define KILL_EVERY 1000  /* ms between SIGKILLs: the session may have forked meanwhile */
 
 /* Restart policy: at once after a run of STEADY ms and the first time; else 1 s, doubled each time up to 30 s. */
 #define STEADY 10000
@@ -119,7 +118,7 @@ void keeper_on_exit(struct keeper *keeper)
  */
 static bool drained(const struct keeper *keeper, bool grace_over)
 {
-	bool enough = keeper->dry || ring_head(&keeper->ring) - keeper->ended_head >= PENDING_MAX;
+	bool enough = keeper->dry || ring_head(&keeper->ring) - keeper->ended_head >= keeper->pending_max;
 
 	return keeper->closed || (grace_over && enough);
 }

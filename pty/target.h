@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * A target is what a keeper keeps. The life that all have in common is in keeper_life.c; what differs is behind these
- * functions. Each keeper executable links one implementation: targets/keep_program.c or targets/keep_container.c.
+ * functions. Each keeper executable links one implementation: targets/keep_program.c, keep_container.c or
+ * keep_machine.c.
  * Nothing here blocks.
  */
 #pragma once
@@ -37,6 +38,9 @@ void target_on_report(struct keeper *keeper);
 /* `watched` can be read. */
 void target_on_watched(struct keeper *keeper);
 
+/* What is behind `input` has hung up, while it runs. Closes it, and gets another. */
+void target_on_input_lost(struct keeper *keeper);
+
 /*
  * Goes on with one that runs, or is just being started (`state`, with `pidfd` and `master`), after the death of an
  * earlier keeper. Sets `slave` and `pid`. -errno: then better no keeper than one that takes a closed terminal for the
@@ -45,7 +49,8 @@ void target_on_watched(struct keeper *keeper);
 int target_adopt(struct keeper *keeper, const struct wire_state *state);
 
 /*
- * Sends the request; whether it was heard: false if there was nobody to send it to, or it is not yet ready to listen.
+ * Sends the request; whether it was heard: false if there was nobody to send it to, it is not yet ready to listen, or
+ * nobody knows: then it is asked again.
  * While STARTING, RUNNING or DRAINING.
  */
 bool target_signal(struct keeper *keeper, enum target_request request);

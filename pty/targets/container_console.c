@@ -34,10 +34,20 @@ static void replace_master(struct keeper *keeper, int master)
 	keeper->news = true;
 }
 
+/* Gives a terminal the size of the one that it comes after: liblxc knows only what it was at the start. */
+static void pass_size(int from, int to)
+{
+	struct winsize size;
+
+	if (from >= 0 && ioctl(from, TIOCGWINSZ, &size) == 0)
+		ioctl(to, TIOCSWINSZ, &size);
+}
+
 void replace_input(struct keeper *keeper, int *input)
 {
 	if (*input < 0)
 		return;
+	pass_size(keeper->input, *input);
 	close_fd(&keeper->input);
 	keeper->input = move_fd(input);
 	keeper->news = true;
@@ -158,7 +168,6 @@ int prepare_terminal(struct keeper *keeper)
 {
 	struct target *target = keeper->target;
 
-	close_fd(&keeper->input); /* it led to the last boot */
 	if (!target->ours || keeper->master < 0) {
 		int master = terminal_open(target->container->width, target->container->height);
 
@@ -167,6 +176,11 @@ int prepare_terminal(struct keeper *keeper)
 		forget_console(target);
 		replace_master(keeper, master);
 		target->ours = true;
+	}
+	if (keeper->input >= 0) { /* it led to the last boot */
+		pass_size(keeper->input, keeper->master);
+		close_fd(&keeper->input);
+		keeper->news = true;
 	}
 	keeper->slave = terminal_hold_slave(keeper->master);
 	if (keeper->slave < 0)

@@ -14,7 +14,9 @@
 #include <unistd.h>
 
 #define TAKE_MAX 10   /* s for the monitor of a container that is taken on to answer */
+#define CUT_PAUSE 100 /* ms */
 #define FREEZE_MAX 10 /* s */
+#define AGAIN 5000    /* ms between looks whether the console's slot is free */
 #define SETTLE 3      /* ms */
 #define PATIENCE 5000 /* ms for a monitor that is ending by itself */
 #define EMPTY_MAX 500 /* ms for cgroups to become empty behind their last process */
@@ -58,7 +60,8 @@ static size_t copy_tail(const struct ring *ring, char *tail, size_t size)
 	return ring_read(ring, &offset, tail, size, &lost);
 }
 
-static void take(struct keeper *keeper, struct job_report *message)
+/* `known`: the log may have what liblxc still has. */
+static void take(struct keeper *keeper, bool known, struct job_report *message)
 {
 	const struct target *target = keeper->target;
 	cleanup_free char *tail = malloc(TAIL_MAX);
@@ -66,7 +69,7 @@ static void take(struct keeper *keeper, struct job_report *message)
 	int r;
 
 	alarm(TAKE_MAX);
-	if (tail)
+	if (tail && known)
 		past.tail_length = copy_tail(&keeper->ring, tail, TAIL_MAX);
 	if (target->file)
 		past.position = (int64_t)ring_head(&keeper->ring) + target->shift;
@@ -84,7 +87,19 @@ static void work_take(struct keeper *keeper, int report)
 {
 	struct job_report message = JOB_REPORT_NONE;
 
-	take(keeper, &message);
+	take(keeper, true, &message);
+	job_tell(report, &message);
+}
+
+/* What liblxc gives has been printed since the last time. */
+static void work_again(struct keeper *keeper, int report)
+{
+	struct job_report message = JOB_REPORT_NONE;
+
+	poll(NULL, 0, AGAIN);
+	take(keeper, false, &message);
+	if (keeper->input >= 0) /* and is as good */
+		close_fd(&message.found.master);
 	job_tell(report, &message);
 }
 
@@ -104,8 +119,26 @@ static void work_find(struct keeper *keeper, int report)
 		error_set(&message.error, -ESRCH, "It has ended");
 	} else if (!keeper->target->ours) { /* a reboot gives it another console */
 		foreign_finish(&message.found);
-		take(keeper, &message);
+		take(keeper, true, &message);
 	} else if (message.found.init != keeper->pid || keeper->input < 0) {
+		find_input(&message);
+	}
+	job_tell(report, &message);
+}
+
+/* Without liblxc, whose monitor may be hung. Where it gets lost at once again, not as fast as can be. */
+static void work_input(struct keeper *keeper, int report)
+{
+	struct job_report message = JOB_REPORT_NONE;
+	struct foreign *found = &message.found;
+	struct monitor monitor;
+
+	poll(NULL, 0, CUT_PAUSE);
+	if (monitor_find(&monitor, keeper->target->container) == 0) {
+		found->init = monitor.init;
+		found->init_pidfd = monitor.init_pidfd;
+		found->monitor = monitor.pid;
+		found->monitor_pidfd = monitor.pidfd;
 		find_input(&message);
 	}
 	job_tell(report, &message);
@@ -140,6 +173,8 @@ static void work_clean(struct keeper *keeper, int report)
 	const struct target *target = keeper->target;
 	struct job_report message = JOB_REPORT_NONE;
 
+	if (keeper->phase == KEEPER_STARTING && keeper->stopping)
+		monitor_kill(target->container, keeper->master); /* the start may be an earlier keeper's */
 	wait_for_end(keeper);
 	if (target->ours) {
 		for (int i = 0; i < EMPTY_MAX && cgroups_remove(&target->cgroups) > 0; i++)
@@ -155,8 +190,9 @@ static void work_clean(struct keeper *keeper, int report)
 int begin_errand(struct keeper *keeper, enum errand errand)
 {
 	static void (*const work[])(struct keeper * keeper, int report) = {
-		[ERRAND_START] = work_start, [ERRAND_TAKE] = work_take,     [ERRAND_TAKE_AGAIN] = work_take,
-		[ERRAND_FIND] = work_find,   [ERRAND_FREEZE] = work_freeze, [ERRAND_CLEAN] = work_clean,
+		[ERRAND_START] = work_start,   [ERRAND_TAKE] = work_take,   [ERRAND_TAKE_AGAIN] = work_take,
+		[ERRAND_AGAIN] = work_again,   [ERRAND_FIND] = work_find,   [ERRAND_INPUT] = work_input,
+		[ERRAND_FREEZE] = work_freeze, [ERRAND_CLEAN] = work_clean,
 	};
 	struct target *target = keeper->target;
 	int r = job_start(&target->job, work[errand], keeper);

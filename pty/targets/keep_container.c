@@ -38,6 +38,7 @@ static void begin_clean(struct keeper *keeper)
 	if (target->errand != ERRAND_NONE)
 		end_errand(keeper);
 	target->wanted = -1;
+	target->cut = false;
 	/* ECHILD: none, for what has ended counts no more (SIGCHLD). Of one that is not ours it would be a relay. */
 	target->alone = !target->ours || waitpid(-1, NULL, WNOHANG) < 0;
 	target->gone = begin_errand(keeper, ERRAND_CLEAN) < 0;
@@ -142,6 +143,28 @@ static void on_found(struct keeper *keeper, struct job_report *report)
 		target_signal(keeper, TARGET_END);
 }
 
+/* Somebody else had the console's slot the last time. */
+static void on_taken_again(struct keeper *keeper, struct job_report *report)
+{
+	struct foreign *found = &report->found;
+
+	if (found->init != keeper->pid) /* `watched` tells */
+		return;
+	if (found->kind == CONSOLE_OUTPUT_ALL || found->master >= 0) {
+		take_foreign_console(keeper, found);
+		keeper_tell(keeper);
+	}
+	append_file(keeper, found->history, 0);
+}
+
+static void on_input(struct keeper *keeper, struct job_report *report)
+{
+	if (report->found.init != keeper->pid) /* `watched` tells */
+		return;
+	replace_input(keeper, &report->found.master);
+	keeper_tell(keeper);
+}
+
 static void on_done(struct keeper *keeper, enum errand errand, struct job_report *report, const struct job *job)
 {
 	switch (errand) {
@@ -154,6 +177,12 @@ static void on_done(struct keeper *keeper, enum errand errand, struct job_report
 	case ERRAND_TAKE_AGAIN:
 	case ERRAND_FIND:
 		on_found(keeper, report);
+		return;
+	case ERRAND_AGAIN:
+		on_taken_again(keeper, report);
+		return;
+	case ERRAND_INPUT:
+		on_input(keeper, report);
 		return;
 	case ERRAND_FREEZE:
 		keeper_frozen(keeper, report->frozen);
@@ -210,6 +239,24 @@ static void on_boundary(struct keeper *keeper)
 		keeper_read_from(keeper, -1, -1, keeper->kind);
 }
 
+/* What had to wait for the last errand. ERRAND_AGAIN is what is done when there is nothing else. */
+static void begin_next(struct keeper *keeper)
+{
+	struct target *target = keeper->target;
+
+	if (target->errand == ERRAND_AGAIN)
+		end_errand(keeper);
+	if (target->errand == ERRAND_NONE && target->wanted >= 0)
+		begin_freeze(keeper);
+	if (target->errand == ERRAND_NONE && target->cut) {
+		target->cut = false;
+		begin_errand(keeper, ERRAND_INPUT); /* if it cannot be forked, there is input from the next boot on */
+	}
+	if (target->errand == ERRAND_NONE && keeper->phase == KEEPER_RUNNING && keeper->watched >= 0 &&
+	    keeper->kind == CONSOLE_OUTPUT_HISTORY)
+		begin_errand(keeper, ERRAND_AGAIN);
+}
+
 void target_on_report(struct keeper *keeper)
 {
 	struct target *target = keeper->target;
@@ -234,8 +281,16 @@ void target_on_report(struct keeper *keeper)
 		on_failure(keeper, errand, &report);
 	foreign_finish(&report.found);
 	job_finish(&job);
-	if (target->errand == ERRAND_NONE && target->wanted >= 0)
-		begin_freeze(keeper);
+	begin_next(keeper);
+}
+
+void target_on_input_lost(struct keeper *keeper)
+{
+	struct target *target = keeper->target;
+
+	close_fd(&keeper->input);
+	target->cut = true;
+	begin_next(keeper);
 }
 
 void target_on_watched(struct keeper *keeper)
@@ -247,6 +302,9 @@ void target_on_watched(struct keeper *keeper)
 		end_errand(keeper);
 		refuse(keeper, -EBUSY, "it is just ending, or booting again");
 	}
+	if (target->errand == ERRAND_INPUT || target->errand == ERRAND_AGAIN)
+		end_errand(keeper);
+	target->cut = false; /* the next boot has its own */
 	keeper->deaf = true;
 	keeper_tell(keeper);
 	if (target->errand == ERRAND_NONE)
@@ -398,18 +456,21 @@ bool target_signal(struct keeper *keeper, enum target_request request)
 void target_freeze(struct keeper *keeper, bool frozen)
 {
 	keeper->target->wanted = frozen;
-	if (keeper->target->errand == ERRAND_NONE)
-		begin_freeze(keeper);
+	begin_next(keeper);
 }
 
 void target_on_exit(struct keeper *keeper)
 {
+	struct target *target = keeper->target;
+
 	if (keeper->watched >= 0) { /* its monitor was killed */
 		pidfd_send_signal(keeper->watched, SIGKILL, NULL, 0);
 		cgroups_thaw(keeper->pid);
 	}
-	if (keeper->target->file && keeper->target->output < 0)
+	if (target->file && target->output < 0)
 		append_rest(keeper);
+	else if (target->file) /* ERRAND_FIND may have had it */
+		keeper_read_from(keeper, target->output, target->ready, keeper->kind);
 	keeper->ours = true;
 	keeper->survivors = false;
 	close_fd(&keeper->slave);

@@ -20,6 +20,8 @@ enum errand {
 	ERRAND_TAKE,       /* on one that runs */
 	ERRAND_TAKE_AGAIN, /* after an earlier keeper's death */
 	ERRAND_FIND,       /* the processes of one of which init has ended, or may have */
+	ERRAND_AGAIN,      /* to look whether more of its output can be had by now */
+	ERRAND_INPUT,      /* another way to type into it */
 	ERRAND_FREEZE,
 	ERRAND_CLEAN, /* when all has ended, or has to */
 };
@@ -32,6 +34,7 @@ struct target {
 	enum errand errand;
 	struct job job;
 	int wanted; /* what FREEZE wanted, until there is no other errand; -1: nothing */
+	bool cut;   /* its input is lost, and ERRAND_INPUT waits until there is no other errand */
 
 	int output, ready, slot; /* of one that is not ours: what foreign.h has found; -1 = none */
 	bool file;               /* `output` is a file, */

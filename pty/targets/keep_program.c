@@ -72,6 +72,11 @@ void target_on_report(struct keeper *keeper)
 	keeper_fail(keeper);
 }
 
+void target_on_input_lost(struct keeper *keeper)
+{
+	close_fd(&keeper->input); /* there never is one */
+}
+
 void target_on_watched(struct keeper *keeper)
 {
 }

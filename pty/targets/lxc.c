@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pty/targets/lxc.h"
+#include "pty/targets/monitor.h"
 #include "pty/targets/process.h"
 #include "util/cleanup.h"
 
@@ -7,10 +8,12 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <lxc/lxccontainer.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/param.h>
 #include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -19,6 +22,7 @@
 #define LISTEN_FDS "3" /* CONTAINER_MASTER */
 #define SEARCH_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+#define PAUSE_MAX 1000 /* ms */
 #define LOG_READ 65536
 #define LOCKS "/run/lxc/lock" /* liblxc's, for root */
 
@@ -52,6 +56,23 @@ static int note_processes(pid_t init, struct foreign *found)
 	return 0;
 }
 
+/*
+ * Between two boots, init_pid() waits for the next init; but now and then it gives one that has ended, or none. What
+ * tells that there will be no other is that the monitor is not to be asked any more.
+ */
+static int find_init(struct lxc_container *c, const struct console_container *container, struct foreign *found)
+{
+	pid_t init = c->init_pid(c);
+
+	for (int pause = 1; init <= 0 || note_processes(init, found) < 0; pause = MIN(2 * pause, PAUSE_MAX)) {
+		if (!monitor_listens(container))
+			return -ESRCH;
+		poll(NULL, 0, pause);
+		init = c->init_pid(c);
+	}
+	return 0;
+}
+
 static bool is_frozen(struct lxc_container *c)
 {
 	const char *state = c->state(c);
@@ -82,9 +103,8 @@ int container_find(const struct console_container *container, struct job_report 
 {
 	hold_locks int locks = container_share_locks(container->path);
 	cleanup_container struct lxc_container *c = lxc_container_new(container->name, container->path);
-	pid_t init = c ? c->init_pid(c) : -1;
 
-	if (init <= 0 || note_processes(init, &report->found) < 0)
+	if (!c || find_init(c, container, &report->found) < 0)
 		return -ESRCH;
 	look(c, report);
 	return 0;
@@ -233,15 +253,12 @@ static int prepare_process(int master, struct error *error)
 /* It may end before it can be looked at. */
 static void start(struct lxc_container *c, const struct console_container *container, struct job_report *report)
 {
-	pid_t init;
-
 	c->want_daemonize(c, true);
 	if (!c->start(c, 0, NULL)) {
 		explain(container->log, c->error_num, &report->error);
 		return;
 	}
-	init = c->init_pid(c);
-	if (init > 0 && note_processes(init, &report->found) == 0)
+	if (find_init(c, container, &report->found) == 0)
 		look(c, report);
 }
 

@@ -13,6 +13,7 @@
 #include <linux/kcmp.h>
 #include <linux/openat2.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -174,6 +175,28 @@ void monitor_finish(struct monitor *monitor)
 {
 	close_fd(&monitor->pidfd);
 	close_fd(&monitor->init_pidfd);
+}
+
+bool monitor_listens(const struct console_container *container)
+{
+	return command_socket(container) != 0;
+}
+
+void monitor_kill(const struct console_container *container, int master)
+{
+	unsigned long socket = command_socket(container);
+	cleanup_directory DIR *proc = opendir("/proc");
+	pid_t pid;
+
+	while (proc && socket && (pid = next_process(proc)) > 0) {
+		cleanup_close int pidfd = holds_socket(pid, socket) ? pidfd_open(pid, 0) : -1;
+
+		if (pidfd < 0 || process_holds_master(pidfd, CONTAINER_MASTER, master) < 0)
+			continue;
+		process_signal_children(pid, 0, SIGKILL);
+		pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
+		poll(&(struct pollfd){.fd = pidfd, .events = POLLIN}, 1, 1000);
+	}
 }
 
 bool monitor_has_open(const struct monitor *monitor, const struct stat *file)

@@ -23,6 +23,15 @@ struct monitor {
 int monitor_find(struct monitor *monitor, const struct console_container *container);
 void monitor_finish(struct monitor *monitor);
 
+/* Whether there is one that answers liblxc's commands, or will: not any more when its container has ended. */
+bool monitor_listens(const struct console_container *container);
+
+/*
+ * Kills the monitor of a container that a keeper of ours has begun to start with this console, and its children; waits
+ * until it has ended, but no longer than a second.
+ */
+void monitor_kill(const struct console_container *container, int master);
+
 /* Whether it has this very file open. */
 bool monitor_has_open(const struct monitor *monitor, const struct stat *file);
 

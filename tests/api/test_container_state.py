@@ -4,6 +4,8 @@
 import json
 import os
 import re
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from pylxd import Client
 
 from consoled import descriptors
 from guest import ContainerDaemon, cgroup_file, cgroups
-from rest import FROZEN, wait_until
+from rest import FROZEN, STOPPED, wait_until
 
 DAEMON = ContainerDaemon
 pytestmark = pytest.mark.timeout(120)
@@ -192,6 +194,35 @@ def test_daemon_stays_in_its_own_network(connected, daemon):
         assert interface(connected, "eth0")["mtu"] == 1500
     assert os.readlink(f"/proc/{daemon.pid}/ns/net") == before
     wait_until(lambda: descriptors(daemon.pid) <= open_files, 10, "no descriptor left open")
+
+
+# --- whose state it is ---
+
+
+def test_pid_of_another(container):
+    """When the guest has ended, and its pid is another's before its keeper has said so, the other is not shown."""
+    guest = container()
+    pid, keeper = guest.pid, guest.daemon.keepers()[guest.name]
+    os.kill(keeper, signal.SIGSTOP)
+    others = []
+    try:
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not Path(f"/proc/{pid}").exists(), 10)
+
+        def taken():
+            Path("/proc/sys/kernel/ns_last_pid").write_text(str(pid - 1))
+            others.append(subprocess.Popen(["sleep", "1000"]))
+            return others[-1].pid == pid
+
+        wait_until(taken, 10, f"another process {pid}")
+        state = guest.state()
+        assert (state["pid"], state["processes"], state["memory"]["usage"], state["network"]) == (0, 0, 0, None)
+    finally:
+        os.kill(keeper, signal.SIGCONT)
+        for other in others:
+            other.kill()
+            other.wait()
+    guest.wait_status(STOPPED)
 
 
 # --- clients ---

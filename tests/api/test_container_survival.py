@@ -235,6 +235,19 @@ def test_stop_right_after_the_keeper_was_killed(own_daemon, container):
         assert guest.status == STOPPED and not members(guest.name)
 
 
+def test_keeper_killed_between_stop_and_end(own_daemon, container):
+    """Promise 10: the next keeper too kills it when the time is up, though it has booted again since it was told to end."""
+    guest = container(on=own_daemon, init=ONCE + "reboot -f")
+    guest.wait_log(b"boot")
+    first = guest.pid
+    stop = guest.api.put(guest.url + "/state", {"action": "stop", "timeout": 3}).metadata["id"]
+    (guest.rootfs / "go").touch()
+    wait_until(lambda: guest.pid not in (0, first))
+    kill_keeper(own_daemon, guest.name)
+    assert guest.api.wait(stop, 20)["status_code"] == SUCCESS
+    assert guest.status == STOPPED
+
+
 def test_keeper_killed_while_it_starts(own_daemon, container):
     """Promise 10: a start whose keeper dies ends one way or the other, and leaves no half a container."""
     guest = container(on=own_daemon, start=False)

@@ -334,6 +334,51 @@ def test_environment(container):
         assert name not in log
 
 
+def test_environment_with_lines(container):
+    """A value arrives as it was given, and is no more than a value."""
+    value = "a = b\n# c\nlxc.uts.name = other\n  d\\\n\n"
+    guest = container(config={"environment.LINES": value})
+    guest.execute('printf "%s" "$LINES" >/root/lines; echo "name=$(hostname)="')
+    guest.wait_log(f"name={guest.name}=".encode())
+    assert (guest.rootfs / "root/lines").read_text() == value
+
+
+@pytest.mark.parametrize("privileged", [False, True])
+@pytest.mark.parametrize("kind", ["directory", "file"])
+def test_disk_behind_a_link(container, privileged, kind, tmp_path):
+    """A guest's symbolic link does not lead a disk out of its rootfs: nothing is made or mounted outside."""
+    outside, source = tmp_path / "outside", tmp_path / "source"
+    outside.mkdir()
+    source.mkdir() if kind == "directory" else source.touch()
+    tmp_path.parent.chmod(0o755), tmp_path.chmod(0o755)
+    outside.chmod(0o777)
+    guest = container(create=False, privileged=privileged)
+    guest.body["devices"]["data"] = {"type": "disk", "source": str(source), "path": "/srv/link/new"}
+    guest.create()
+    (guest.rootfs / "srv").mkdir(exist_ok=True)
+    (guest.rootfs / "srv/link").symlink_to(outside)
+    assert_fails(guest.change("start"), "data", "/srv/link")
+    assert os.listdir(outside) == []
+
+
+def test_include_does_not_delete_the_rootfs(container, tmp_path):
+    """What raw.lxc includes cannot say what raw.lxc cannot: the rootfs stays, whatever it is, and so does the console."""
+    other = tmp_path / "other"
+    included = tmp_path / "included"
+    included.write_text(
+        f"lxc.ephemeral = 1\nlxc.rootfs.path = dir:{other}\nlxc.console.logfile = {other}\n"
+        "lxc.console.buffer.size = 1MB\nlxc.cgroup.dir = elsewhere\nlxc.uts.name = included\n"
+    )
+    guest = container(config={"raw.lxc": f"lxc.include = {included}"})
+    guest.execute("echo name-$(hostname)-")
+    guest.wait_log(b"name-included-")
+    assert f"lxc.payload.{guest.name}" in Path(f"/proc/{guest.pid}/cgroup").read_text()
+    guest.execute("poweroff -f")
+    guest.wait_status(STOPPED)
+    guest.assert_ended()
+    assert (guest.rootfs / "etc/inittab").exists() and not other.exists()
+
+
 def test_nothing_is_inherited(container):
     """S12: the first process holds no descriptor of ours but the console."""
     guest = container(init="ls -l /proc/self/fd | sed 's/.* -> //'; ls /proc/1/fd; echo end; exec cat")
@@ -485,6 +530,17 @@ def test_events_of_what_is_asked_for(container, listen):
         "instance-stopped",
     ]
     assert all("requestor" in event for event in events)
+
+
+def test_event_of_a_forced_stop(container, listen):
+    """The one who forces the end of a stop that waits is who stops it."""
+    listener = listen()
+    guest = container(init=STUBBORN)
+    guest.wait_log(b"ready")
+    waiting = guest.api.put(guest.url + "/state", {"action": "stop", "timeout": -1}).metadata["id"]
+    guest.stop(force=True)
+    assert guest.api.wait(waiting)["status_code"] == SUCCESS
+    told(listener, guest, "instance-stopped")
 
 
 @pytest.mark.parametrize(

@@ -146,7 +146,7 @@ def test_large_bodies_that_do_not_end(own_daemon):
             refused += 1
     assert refused > 50
     assert memory(own_daemon.pid) - before < 80 * 1024 * 1024
-    assert own_daemon.api.put("/1.0", {"a": "b"}).status == 501
+    assert own_daemon.api.put("/1.0/profiles", {"a": "b"}).status == 501
     for connection in open_ones:
         connection.close()
-    wait_until(lambda: own_daemon.api.put("/1.0", raw=b" " * 1000000).status == 501)
+    wait_until(lambda: own_daemon.api.put("/1.0/profiles", raw=b" " * 1000000).status == 501)

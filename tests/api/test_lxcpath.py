@@ -11,12 +11,14 @@ import pytest
 
 from conftest import fresh_name
 from consoled import MARKER, alive
-from guest import BUSYBOX, FIRST_LINE, ContainerDaemon, cgroups, monitor_of
-from rest import FAILURE, RUNNING, STOPPED, SUCCESS, Instance, wait_until
+from guest import BUSYBOX, FIRST_LINE, SUBORDINATE, ContainerDaemon, cgroups, monitor_of
+from rest import FAILURE, FROZEN, RUNNING, STOPPED, SUCCESS, Instance, wait_until
 from test_events import Listener
 
 DAEMON = ContainerDaemon
 pytestmark = pytest.mark.timeout(120)
+
+KEEPER_DEATHS = 5  # within some seconds: then another one is not tried
 
 
 def set_lxcpath(daemon, path):
@@ -193,7 +195,7 @@ def test_left_out(foreign, make):
     """Issue 3: names that cannot be served, and those of our own instances, are left out; the log says so once."""
     container = foreign()
     ours = make("cat", start=False)
-    names = [ours.name, "x" * 64, "a b", "caf\u00e9", "..x"]
+    names = [ours.name, "x" * 64, "a b", "caf\u00e9", "\udcff", "e\x1b[2J", "..x"]
     for name in names:
         (container.lxcpath / name).mkdir()
         (container.lxcpath / name / "config").touch()
@@ -204,7 +206,7 @@ def test_left_out(foreign, make):
         assert ours.read()["config"]["process.command"] == "cat"
         log = container.daemon.stderr()
         assert [log.count(f"{container.lxcpath}/{name} is left out") for name in names[:3]] == [1, 1, 1]
-        assert log.count("is left out") == 4
+        assert log.count("is left out") == 6 and "\x1b" not in log
     finally:
         for name in names:
             shutil.rmtree(container.lxcpath / name)
@@ -345,6 +347,94 @@ def test_slot_taken(foreign, open_session, terminal, listen):
     session.expect(r"\[consoled: [^]]*\]")
 
 
+def test_slot_free_again(foreign, open_session, terminal):
+    """When the other one has left the console, what is printed arrives, in a session that began before that too."""
+    container = foreign(config="lxc.console.buffer.size = 1MB")
+    container.daemon.terminate()
+    try:
+        container.lxc_start()
+        other = container.console(terminal)
+    finally:
+        container.daemon.start()
+    wait_until(lambda: container.pid == container.lxc_pid(), 10)
+    session = open_session(container)
+    assert session.created["metadata"]["output"] == "history"
+    session.type("echo seen-$((40 + 2))\n")
+    other.expect("seen-42")
+    session.expect("seen-42")  # late, from what liblxc keeps
+    container.freeze()
+    container.unfreeze()
+    other.detach()
+    assert other.wait() == 0
+
+    def all_comes():
+        another = open_session(container)
+        another.detach()
+        return "output" not in another.created["metadata"]
+
+    wait_until(all_comes)
+    session.run("echo here")
+
+
+def test_stopped_while_it_starts(foreign):
+    """A stop that comes before one that others have started is taken on stops it; it does not only give that up."""
+    container = foreign(config="lxc.hook.pre-mount = /bin/sh -c 'sleep 1'")
+    with subprocess.Popen(["lxc-start", "-P", container.lxcpath, "-n", container.name], stdin=subprocess.DEVNULL):
+        container.wait_status(RUNNING)
+        container.stop(force=True)
+    assert (container.status, container.lxc_state()) == (STOPPED, "STOPPED")
+
+
+def test_all_are_ours(foreign, make):
+    """`lxc stop --all` and `lxc start --all` mean what consoled has made: others are left alone unless they are named."""
+    running, stopped = foreign().lxc_start(), foreign()
+    ours = make("cat")
+    pid = running.lxc_pid()
+    wait_until(lambda: running.pid == pid, 10)
+    for action, force, expected in (("stop", True, STOPPED), ("start", False, RUNNING)):
+        body = {"state": {"action": action, "force": force}}
+        assert running.api.run("PUT", "/1.0/instances", body)["status_code"] == SUCCESS
+        assert (ours.status, running.status, stopped.status) == (expected, RUNNING, STOPPED)
+    assert running.lxc_pid() == pid
+    running.stop()
+
+
+# --- whom to trust ---
+
+
+@pytest.mark.parametrize("what", ["lxcpath", "directory", "config"])
+@pytest.mark.parametrize("how", ["owner", "group", "others"])
+def test_not_only_roots(own_daemon, foreign, what, how):
+    """Whoever may write a config says what root does: such a container is listed, but neither started nor taken on."""
+    container = foreign(on=own_daemon)
+    place = getattr(container, what)
+    mode = place.stat().st_mode
+    if how == "owner":
+        os.chown(place, 65534, 0)
+    elif how == "group":
+        os.chown(place, 0, 65534)
+        place.chmod(mode | 0o020)
+    else:
+        place.chmod(mode | 0o002)
+    failed = container.change("start")
+    assert failed["status_code"] == FAILURE and f"{place} " in failed["err"], failed
+    container.lxc_start()
+    assert container.status == STOPPED
+    wait_until(lambda: f"{container.name}: runs, but cannot be taken on: {place} " in own_daemon.stderr())
+    container.lxc_stop()
+    os.chown(place, 0, 0)
+    place.chmod(mode)
+    container.start().stop()
+
+
+def test_roots_own_ids_are_trusted(own_daemon, foreign):
+    """lxc-create gives an unprivileged container's directory to root's subordinate ids; group root may write it."""
+    container = foreign(on=own_daemon)
+    os.chown(container.directory, SUBORDINATE, 0)
+    container.directory.chmod(0o770)
+    container.start().stop()
+
+
 # --- found running, let go ---
 
 
@@ -378,6 +468,19 @@ def test_let_go(own_daemon, foreign, open_session, terminal, how):
     assert b"kept" in session.run("echo $marker")
 
 
+def test_keepers_that_die(own_daemon, foreign):
+    """One whose keepers die one after the other is given up, which is no reason to kill what is somebody else's."""
+    container = foreign(on=own_daemon).lxc_start()
+    wait_until(lambda: container.pid == container.lxc_pid(), 10)
+    pid = container.lxc_pid()
+    for _ in range(KEEPER_DEATHS):
+        keeper = wait_until(lambda: own_daemon.keepers().get(container.name), 10)
+        os.kill(keeper, signal.SIGKILL)
+        wait_until(lambda: not alive(keeper), 10)
+    wait_until(lambda: container.status == STOPPED or own_daemon.keepers().get(container.name), 10)
+    assert container.lxc_pid() == pid and container.lxc_state() == "RUNNING"
+
+
 def test_own_without_keeper(own_daemon, container, open_session):
     """Promise 10: one of ours whose keeper and daemon have both been killed goes on with the next daemon."""
     guest = container(on=own_daemon)
@@ -393,6 +496,40 @@ def test_own_without_keeper(own_daemon, container, open_session):
     session = open_session(guest).at_prompt()
     assert b"kept" in session.run("echo $marker")
     assert FIRST_LINE in guest.log()
+
+
+def test_found_frozen(own_daemon, foreign):
+    """One that stands still when it is found is shown so, and can be made to go on."""
+    container = foreign(on=own_daemon)
+    own_daemon.terminate()
+    container.lxc_start().tool("lxc-freeze")
+    own_daemon.start()
+    wait_until(lambda: container.pid == container.lxc_pid(), 10)
+    assert container.status == FROZEN
+    container.unfreeze()
+    assert container.lxc_state() == "RUNNING"
+
+
+def test_frozen_by_others(foreign, listen):
+    """What lxc-freeze and lxc-unfreeze do is seen by looking, and told; what follows is as if consoled had done it."""
+    container = foreign(config="lxc.console.buffer.size = 1MB").lxc_start()
+    container.wait_log(FIRST_LINE)
+    listener = listen()
+    for tool, status, action in (("lxc-freeze", FROZEN, "paused"), ("lxc-unfreeze", RUNNING, "resumed")):
+        container.tool(tool)
+        wait_until(lambda: container.status == status)
+        assert "requestor" not in listener.action(f"instance-{action}", container.url)["metadata"]
+    container.tool("lxc-freeze")
+    wait_until(lambda: container.status == FROZEN)
+    container.unfreeze()
+    assert (container.status, container.lxc_state()) == (RUNNING, "RUNNING")
+    container.freeze().tool("lxc-unfreeze")
+    wait_until(lambda: container.status == RUNNING)
+    container.freeze()
+    assert container.lxc_state() == "FROZEN"
+    container.unfreeze().tool("lxc-freeze")
+    wait_until(lambda: container.status == FROZEN)
+    container.stop(force=False)
 
 
 # --- another lxcpath ---

@@ -6,6 +6,7 @@
 #include "instances/raw_lxc.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -180,6 +181,46 @@ static void test_privileged(void **state)
 	check_items("{\"raw.lxc\": \"lxc.cap.drop =\\n# more\\nlxc.mount.auto = cgroup:mixed\\n\"}",
 		    "{\"root\": {\"type\": \"disk\", \"path\": \"/\", \"source\": \"/srv/c1\", \"readonly\": \"1\"}}",
 		    &host, expected);
+}
+
+/* liblxc reads an entry up to PATH_MAX, and would mount what it has read by then. */
+static void test_long_disk(void **state)
+{
+	struct driver_lxc_host host = machine(true);
+	char devices[3 * PATH_MAX], path[PATH_MAX];
+	struct items items = {0};
+	struct store_row row;
+
+	memset(path, 'x', sizeof(path));
+	path[PATH_MAX - 70] = '\0';
+	snprintf(devices, sizeof(devices),
+		 "{" ROOT ", \"d\": {\"type\": \"disk\", \"source\": \"/\", \"path\": \"/%s\"}}", path);
+	row = make_row("{}", devices);
+	assert_int_equal(driver_lxc_items(&row, &host, &items, NULL), 0);
+	items_finish(&items);
+	row_finish(&row);
+	path[PATH_MAX - 70] = 'x';
+	path[PATH_MAX - 60] = '\0';
+	snprintf(devices, sizeof(devices),
+		 "{" ROOT ", \"d\": {\"type\": \"disk\", \"source\": \"/\", \"path\": \"/%s\"}}", path);
+	check_refused("{}", devices, &host, "Failed to start device \"d\": source and path are too long");
+}
+
+/* An included file has no say in what raw.lxc has none in. */
+static void test_include(void **state)
+{
+	struct driver_lxc_host host = machine(true);
+	struct store_row row = make_row("{\"raw.lxc\": \"lxc.include = /x\"}", "{" ROOT "}");
+	struct items items = {0};
+	size_t include = 0;
+
+	assert_int_equal(driver_lxc_items(&row, &host, &items, NULL), 0);
+	while (strcmp(items.list[include], "lxc.include=/x") != 0)
+		assert_true(++include < items.count);
+	assert_string_equal(items.list[include + 1], "lxc.rootfs.path=dir:/srv/c1");
+	assert_string_equal(items.list[include + 2], "lxc.ephemeral=0");
+	items_finish(&items);
+	row_finish(&row);
 }
 
 static void test_security(void **state)
@@ -511,11 +552,11 @@ static void test_host(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_mapped), cmocka_unit_test(test_privileged), cmocka_unit_test(test_security),
-		cmocka_unit_test(test_limits), cmocka_unit_test(test_pick_cpus),  cmocka_unit_test(test_devices),
-		cmocka_unit_test(test_disks),  cmocka_unit_test(test_rootfs),     cmocka_unit_test(test_reachable),
-		cmocka_unit_test(test_raw),    cmocka_unit_test(test_check),      cmocka_unit_test(test_foreign),
-		cmocka_unit_test(test_host),
+		cmocka_unit_test(test_mapped),    cmocka_unit_test(test_privileged), cmocka_unit_test(test_long_disk),
+		cmocka_unit_test(test_include),   cmocka_unit_test(test_security),   cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_pick_cpus), cmocka_unit_test(test_devices),    cmocka_unit_test(test_disks),
+		cmocka_unit_test(test_rootfs),    cmocka_unit_test(test_reachable),  cmocka_unit_test(test_raw),
+		cmocka_unit_test(test_check),     cmocka_unit_test(test_foreign),    cmocka_unit_test(test_host),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

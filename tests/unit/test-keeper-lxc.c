@@ -101,9 +101,12 @@ static void hear(struct fixture *f)
 	}
 }
 
+/* The next state but those that tell that its init has ended: whether it boots again or ends comes next. */
 static void expect_state(struct fixture *f, enum keeper_phase phase)
 {
-	hear(f);
+	do
+		hear(f);
+	while (f->message.type == WIRE_STATE && f->message.state.deaf && f->message.state.phase == KEEPER_RUNNING);
 	if (f->message.type != WIRE_STATE || (f->message.state.phase == KEEPER_FAILED && phase != KEEPER_FAILED))
 		fail_msg("%s", f->text);
 	assert_int_equal(f->message.state.phase, phase);
@@ -477,6 +480,87 @@ static void test_reboot(void **state)
 	expect_end(f);
 }
 
+/* How many descriptors the keeper has open. */
+static int descriptors_of(pid_t pid)
+{
+	char pattern[32];
+	glob_t found;
+	int count;
+
+	snprintf(pattern, sizeof(pattern), "/proc/%d/fd/*", pid);
+	assert_int_equal(glob(pattern, 0, NULL, &found), 0);
+	count = (int)found.gl_pathc;
+	globfree(&found);
+	return count;
+}
+
+/* How many children the keeper has. */
+static int children_of(pid_t pid)
+{
+	char path[64];
+	int count = 0, child;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", pid, pid);
+	file = fopen(path, "r");
+	assert_non_null(file);
+	while (fscanf(file, "%d", &child) == 1)
+		count++;
+	fclose(file);
+	return count;
+}
+
+static void test_many_reboots(void **state)
+{
+	struct fixture *f = *state;
+	int before;
+
+	start(f, "test -e /count || { echo 0 >/count; " WAIT_FLAG "}; read n </count; echo $((n + 1)) >/count;"
+		 "test $n -eq 50 || exec reboot -f; echo \"boot $n\"; while :; do sleep 1; done");
+	before = descriptors_of(f->keeper);
+	set_flag(f);
+	wait_for_text(f, "boot 50");
+	do
+		expect_state(f, KEEPER_RUNNING);
+	while (readable(f->socket, 500));
+	assert_true(f->boot > 1 && f->boot <= 51); /* one may be over before anybody has seen it */
+	assert_int_equal(kill(f->pid, 0), 0);
+	assert_true(descriptors_of(f->keeper) <= before);
+	assert_int_equal(children_of(f->keeper), 2); /* the monitor, and one that brings the input */
+	stop(f, 0, false);
+	expect_end(f);
+}
+
+/* An init that is gone before it can be looked at, again and again, also the first one. */
+static void test_reboots_at_once(void **state)
+{
+	struct fixture *f = *state;
+
+	start_with(f, "while :; do sleep 1; done", "lxc.init.cmd=/bin/reboot -f");
+	for (int i = 0; i < 20 || f->message.state.phase != KEEPER_RUNNING; i++)
+		hear(f);
+	assert_int_equal(run("ln -sf /init.sh %s/rootfs/bin/reboot", f->directory), 0);
+	while (readable(f->socket, 500))
+		hear(f);
+	assert_int_equal(f->message.state.phase, KEEPER_RUNNING);
+	assert_false(f->message.state.deaf);
+	assert_int_equal(kill(f->pid, 0), 0);
+	stop(f, 0, false);
+	expect_end(f);
+}
+
+static void test_size_stays(void **state)
+{
+	struct winsize size = {.ws_col = 100, .ws_row = 40};
+	struct fixture *f = *state;
+
+	start(f, "if test -e /second; then sleep 0.1; stty size; touch /third; while :; do sleep 1; done; fi; touch "
+		 "/second; " WAIT_FLAG "reboot -f");
+	assert_int_equal(ioctl(f->input, TIOCSWINSZ, &size), 0);
+	set_flag(f);
+	wait_for_text(f, "40 100");
+}
+
 /* --- freezing --- */
 
 static void freeze(struct fixture *f, bool frozen)
@@ -602,6 +686,21 @@ static void start_slowly(struct fixture *f, const char *script, const char *wait
 		poll(NULL, 0, 1);
 }
 
+/* What the killed one has begun is nobody's any more, and must not go on. */
+static void test_stop_after_keeper_was_killed_while_starting(void **state)
+{
+	struct fixture *f = *state;
+
+	start_slowly(f, "exit", "1000");
+	kill_keeper(f);
+	spawn_keeper(f);
+	keep(f, (struct wire_state){.phase = KEEPER_STARTING}, NULL, false, false);
+	expect_state(f, KEEPER_STARTING);
+	stop(f, 0, false);
+	expect_failure(f, -ECANCELED, "It was stopped while it was being started");
+	assert_int_not_equal(run("grep -qs @%s/lxc/%s/command /proc/net/unix", f->directory, f->name), 0);
+}
+
 static void test_stop_while_starting(void **state)
 {
 	struct fixture *f = *state;
@@ -626,6 +725,31 @@ static void test_monitor_killed(void **state)
 	expect_end(f);
 	assert_true(readable(init, LIMIT));
 	expect_log(f, "here\r\n");
+}
+
+static void go_on(struct fixture *f);
+
+static int kill_relay(struct fixture *f)
+{
+	return run("pkill -KILL -P %d console-input", f->keeper);
+}
+
+/* What brings the input is killed: another comes. */
+static void test_input_killed(void **state)
+{
+	struct fixture *f = *state;
+	start(f, "while read line; do echo \"<$line>\"; done; sleep 100");
+	assert_int_equal(kill_relay(f), 0);
+	expect_state(f, KEEPER_RUNNING);
+	assert_true(write(f->input, "a\n", 2) == 2);
+	wait_for_text(f, "<a>");
+	kill(f->keeper, SIGSTOP);
+	assert_int_equal(kill_relay(f), 0);
+	kill_keeper(f);
+	go_on(f);
+	expect_state(f, KEEPER_RUNNING);
+	assert_true(write(f->input, "b\n", 2) == 2);
+	wait_for_text(f, "<b>");
 }
 
 static void go_on(struct fixture *f)
@@ -816,6 +940,30 @@ static void test_foreign_log_file(void **state)
 	expect_numbers(f, 20000);
 }
 
+/* The last of it comes when its init has ended, and its monitor before it could say how it goes on. */
+static void test_foreign_log_file_at_the_end(void **state)
+{
+	struct fixture *f = *state;
+	char item[128];
+	pid_t monitor;
+
+	snprintf(item, sizeof(item), "lxc.console.logfile=%s/console.log", f->directory);
+	start_foreign(f, "printf one; while :; do sleep 1; done", item);
+	take_on(f);
+	wait_for_text(f, "one");
+	monitor = parent_of(f->pid);
+	kill(monitor, SIGSTOP);
+	kill(f->pid, SIGKILL);
+	do
+		hear(f);
+	while (!f->message.state.deaf);
+	poll(NULL, 0, 50);
+	assert_int_equal(run("printf two >>%s/console.log", f->directory), 0);
+	kill(monitor, SIGKILL);
+	expect_state(f, KEEPER_EXITED);
+	expect_log(f, "onetwo");
+}
+
 /* A reboot gives it another console. (With the console's slot taken, by whomever, liblxc 5.0 ends it instead.) */
 static void test_foreign_reboots(void **state)
 {
@@ -864,6 +1012,9 @@ int main(void)
 		with(test_kill_after_timeout),
 		with(test_restart),
 		with(test_reboot),
+		with(test_many_reboots),
+		with(test_reboots_at_once),
+		with(test_size_stays),
 		with(test_freeze),
 		with(test_freezes_wait_for_each_other),
 		with(test_stop_of_frozen),
@@ -872,7 +1023,9 @@ int main(void)
 		with(test_no_config),
 		with(test_runs_already),
 		with(test_stop_while_starting),
+		with(test_stop_after_keeper_was_killed_while_starting),
 		with(test_monitor_killed),
+		with(test_input_killed),
 		with(test_keeper_killed_under_output),
 		with(test_keeper_killed_then_all_works),
 		with(test_reboot_without_keeper),
@@ -881,6 +1034,7 @@ int main(void)
 		with(test_ours_taken_on),
 		with(test_foreign_slot),
 		with(test_foreign_log_file),
+		with(test_foreign_log_file_at_the_end),
 		with(test_foreign_reboots),
 		with(test_nothing_to_take_on),
 	};
