@@ -5,7 +5,7 @@ build_packages='gcc libc6-dev meson ninja-build pkg-config libuv1-dev libwebsock
 	libjansson-dev libsqlite3-dev uuid-dev lxc-dev'
 client_packages='lxd-client'
 test_packages='libcmocka-dev clang libclang-rt-14-dev clang-format curl python3 python3-pytest python3-pytest-xdist
-	python3-pytest-timeout python3-pylxd python3-websockets python3-yaml nodejs npm scdoc lxc busybox-static'
+	python3-pytest-timeout python3-pylxd python3-websockets python3-yaml nodejs npm scdoc lxc busybox-static qemu-system-x86'
 
 say() {
 	printf '%s: %s\n' "${0##*/}" "$*" >&2

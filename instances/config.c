@@ -3,6 +3,7 @@
 #include "instances/devices.h"
 #include "instances/limit.h"
 #include "instances/raw_lxc.h"
+#include "instances/raw_qemu.h"
 #include "util/cleanup.h"
 #include "util/words.h"
 
@@ -127,6 +128,20 @@ static int check_raw_lxc(const char *key, const char *value, struct error *error
 	return r;
 }
 
+static int check_raw_qemu(const char *key, const char *value, struct error *error)
+{
+	cleanup_free char **words = NULL;
+
+	return raw_qemu_split(value, &words, error);
+}
+
+static int check_accel(const char *key, const char *value, struct error *error)
+{
+	if (!*value || strcmp(value, "auto") == 0 || strcmp(value, "kvm") == 0 || strcmp(value, "tcg") == 0)
+		return 0;
+	return error_set(error, -EINVAL, "%s: one of auto, kvm, tcg, not \"%s\"", key, value);
+}
+
 enum {
 	CONTAINERS = 1 << INSTANCE_CONTAINER,
 	MACHINES = 1 << INSTANCE_VIRTUAL_MACHINE,
@@ -140,14 +155,16 @@ static const struct key {
 } keys[] = {
 	{"boot.autostart", CONTAINERS | MACHINES, check_bool},
 	{"console.buffer.size", CONTAINERS | MACHINES, check_buffer_size},
+	{"consoled.accel", MACHINES, check_accel},
 	{"environment.", CONTAINERS, check_environment},
-	{"limits.cpu", CONTAINERS, check_cpus},
-	{"limits.memory", CONTAINERS, check_memory},
+	{"limits.cpu", CONTAINERS | MACHINES, check_cpus},
+	{"limits.memory", CONTAINERS | MACHINES, check_memory},
 	{"process.command", CONTAINERS, check_command},
 	{"process.directory", CONTAINERS, check_directory},
 	{"process.restart", CONTAINERS, check_restart},
 	{"process.user", CONTAINERS, check_user},
 	{"raw.lxc", CONTAINERS, check_raw_lxc},
+	{"raw.qemu", MACHINES, check_raw_qemu},
 	{"security.privileged", CONTAINERS, check_bool},
 	{"user.", CONTAINERS | MACHINES, NULL},
 	{"volatile.", CONTAINERS | MACHINES, NULL},

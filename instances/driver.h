@@ -40,6 +40,9 @@ extern const struct driver driver_process;
 /* An LXC container: on the rootfs that device `root` names, or one that is defined below lxc.lxcpath. */
 extern const struct driver driver_lxc;
 
+/* A QEMU virtual machine: what has that type. */
+extern const struct driver driver_qemu;
+
 /* The driver for `row`, or NULL: its config names nothing to run. */
 const struct driver *driver_find(const struct store_row *row);
 

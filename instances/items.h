@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A list of liblxc's config items under construction: lxc.container.conf(5), one "key=value" each. */
+/*
+ * A list of strings under construction: liblxc's config items (lxc.container.conf(5), one "key=value" each), or the
+ * words of a command line.
+ */
 #pragma once
 
 #include <stdbool.h>

@@ -260,6 +260,19 @@ int console_start_container(struct console *console, const struct console_contai
 	return start(console, CONSOLE_CONTAINER, r, error);
 }
 
+/* Its console is in the FIFOs that the keeper will make, or find. */
+int console_start_machine(struct console *console, const struct console_machine *machine, struct error *error)
+{
+	int r;
+
+	if (console->phase != KEEPER_IDLE)
+		return error_set(error, -EALREADY, "The instance is already running");
+	r = pack_machine(machine, &console->target, &console->target_length);
+	if (r < 0)
+		error_set(error, r, "virtual machine: %s", strerror(-r));
+	return start(console, CONSOLE_MACHINE, r, error);
+}
+
 static int stop(struct console *console, int timeout_ms, bool again)
 {
 	if (console->phase == KEEPER_IDLE)

@@ -18,6 +18,7 @@
 
 #include "pty/ring.h"
 #include "pty/targets/container.h" /* struct console_container */
+#include "pty/targets/machine.h"   /* struct console_machine */
 #include "pty/targets/program.h"   /* struct console_program */
 #include "util/error.h"
 #include "util/list.h"
@@ -60,8 +61,9 @@ struct consoles;
 
 /*
  * `directory` holds consoles/NAME/ring and run/NAME/ (created as needed, 0700); `keeper` is the path of
- * consoled-keeper; the one for containers is beside it, `keeper`-lxc. Makes the process a subreaper
- * (PR_SET_CHILD_SUBREAPER) so that the status of programs survives their keeper, and watches SIGCHLD on `loop`. -errno.
+ * consoled-keeper; those for containers and virtual machines are beside it, `keeper`-lxc and `keeper`-qemu. Makes the
+ * process a subreaper (PR_SET_CHILD_SUBREAPER) so that the status of programs survives their keeper, and watches
+ * SIGCHLD on `loop`. -errno.
  */
 int consoles_create(struct consoles **consoles, uv_loop_t *loop, const char *directory, const char *keeper);
 
@@ -88,7 +90,7 @@ int console_rename(struct consoles *consoles, const char *from, const char *to);
 
 bool console_running(const struct console *console);
 bool console_frozen(const struct console *console);
-pid_t console_pid(const struct console *console);        /* of the program, or of the container's init; 0 = none */
+pid_t console_pid(const struct console *console);        /* of the program, the container's init, QEMU; 0 = none */
 pid_t console_keeper_pid(const struct console *console); /* 0 = none */
 const struct ring *console_ring(const struct console *console);
 
@@ -96,17 +98,18 @@ const struct ring *console_ring(const struct console *console);
 enum console_output console_output(const struct console *console);
 
 /*
- * Starts a keeper and in it the program, or the container (or takes on one that runs). 0: `started` or `failed`
- * follows. -EALREADY if it runs or is starting; -ENOSYS: this consoled was built without containers; other errors
- * (fork, ring, descriptors) are told in `error`.
+ * Starts a keeper and in it the program, the container or the virtual machine (or takes on one of these two that
+ * runs). 0: `started` or `failed` follows. -EALREADY if it runs or is starting; -ENOSYS: this consoled was built
+ * without such; other errors (fork, ring, descriptors) are told in `error`.
  */
 int console_start(struct console *console, const struct console_program *program, struct error *error);
 int console_start_container(struct console *console, const struct console_container *container, struct error *error);
+int console_start_machine(struct console *console, const struct console_machine *machine, struct error *error);
 
 /*
  * Asks it to end: SIGHUP and SIGTERM to the processes of a program's session, as a terminal that goes away; to a
- * container's init the signal that shuts it down. SIGKILL after `timeout_ms` (0: at once; negative: never). No restart
- * policy applies. `exited` follows. -ESRCH if not running.
+ * container's init the signal that shuts it down; a machine's power button. SIGKILL after `timeout_ms` (0: at once;
+ * negative: never). No restart policy applies. `exited` follows. -ESRCH if not running.
  */
 int console_stop(struct console *console, int timeout_ms);
 
@@ -114,12 +117,13 @@ int console_stop(struct console *console, int timeout_ms);
 int console_restart(struct console *console, int timeout_ms);
 
 /*
- * Stops it where it stands, or lets it go on: SIGSTOP and SIGCONT to a program's session, a container's freezer.
+ * Stops it where it stands, or lets it go on: SIGSTOP and SIGCONT to a program's session, a container's freezer,
+ * a machine's processors.
  * `frozen` or `refused` follows.
  */
 int console_freeze(struct console *console, bool frozen);
 
-/* Sets the window size (TIOCSWINSZ: the kernel sends SIGWINCH). */
+/* Sets the window size (TIOCSWINSZ: the kernel sends SIGWINCH). -ENOTTY: a machine's serial port has none. */
 int console_resize(struct console *console, uint16_t width, uint16_t height);
 
 /*

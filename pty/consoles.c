@@ -78,7 +78,8 @@ static void free_consoles(uv_handle_t *handle)
 
 static int name_keepers(struct consoles *consoles, const char *keeper)
 {
-	static const char *const suffixes[CONSOLE_KINDS] = {[CONSOLE_PROGRAM] = "", [CONSOLE_CONTAINER] = "-lxc"};
+	static const char *const suffixes[CONSOLE_KINDS] = {
+		[CONSOLE_PROGRAM] = "", [CONSOLE_CONTAINER] = "-lxc", [CONSOLE_MACHINE] = "-qemu"};
 
 	for (size_t kind = 0; kind < CONSOLE_KINDS; kind++)
 		if (asprintf(&consoles->keepers[kind], "%s%s", keeper, suffixes[kind]) < 0) {

@@ -98,12 +98,14 @@ static int open_place(const struct consoles *consoles, const char *name, int *di
 int keeper_spawn(const struct consoles *consoles, enum console_kind kind, const char *name, pid_t *pid,
 		 struct error *error)
 {
+	static const char *const optional[CONSOLE_KINDS] = {
+		[CONSOLE_CONTAINER] = "containers", [CONSOLE_MACHINE] = "virtual machines"};
 	const char *path = consoles->keepers[kind];
 	cleanup_close int ours = -1, theirs = -1, directory = -1, ring = -1;
 	int ends[2], r;
 
-	if (kind == CONSOLE_CONTAINER && access(path, X_OK) < 0)
-		return error_set(error, -ENOSYS, "This consoled has no containers: there is no %s", path);
+	if (optional[kind] && access(path, X_OK) < 0)
+		return error_set(error, -ENOSYS, "This consoled has no %s: there is no %s", optional[kind], path);
 	r = open_place(consoles, name, &directory, &ring);
 	if (r < 0)
 		return error_set(error, r, "console of \"%s\": %s", name, strerror(-r));

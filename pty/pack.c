@@ -25,6 +25,12 @@ struct packed_container {
 	uint16_t reserved;
 };
 
+/* A machine's; behind it log, argv and environment. */
+struct packed_machine {
+	uint32_t argc, envc;
+	uint32_t running;
+};
+
 /* --- strings, one behind the other --- */
 
 static int append_string(struct buffer *buffer, const char *string)
@@ -217,5 +223,55 @@ int unpack_container(const void *packed, size_t length, struct console_container
 	if (!container_valid(container) || !next_vector(&at, end, items, fixed.count) || at != end)
 		return -EBADMSG;
 	*result = move_pointer(container);
+	return 0;
+}
+
+/* --- machines --- */
+
+int pack_machine(const struct console_machine *machine, void **packed, size_t *length)
+{
+	struct packed_machine fixed = {.running = machine->running};
+	struct buffer buffer = {0};
+	int r;
+
+	r = buffer_append(&buffer, &fixed, sizeof(fixed), WIRE_TAIL_MAX);
+	if (r == 0)
+		r = append_string(&buffer, machine->log);
+	if (r == 0)
+		r = append_strings(&buffer, machine->argv, &fixed.argc);
+	if (r == 0)
+		r = append_strings(&buffer, machine->environment, &fixed.envc);
+	return finish(&buffer, r, &fixed, sizeof(fixed), packed, length);
+}
+
+int unpack_machine(const void *packed, size_t length, struct console_machine **result)
+{
+	cleanup_free struct console_machine *machine = NULL;
+	struct packed_machine fixed;
+	char **argv, **environment, *at, *end;
+	size_t vectors, rest;
+
+	if (length < sizeof(fixed) || length > WIRE_TAIL_MAX)
+		return -EBADMSG;
+	memcpy(&fixed, packed, sizeof(fixed));
+	rest = length - sizeof(fixed);
+	if (fixed.argc == 0 || fixed.running > 1 || (uint64_t)fixed.argc + fixed.envc + 1 > rest)
+		return -EBADMSG;
+	vectors = ((size_t)fixed.argc + fixed.envc + 2) * sizeof(char *);
+	machine = malloc(sizeof(*machine) + vectors + rest);
+	if (!machine)
+		return -ENOMEM;
+	argv = (char **)(machine + 1);
+	environment = argv + fixed.argc + 1;
+	at = (char *)argv + vectors;
+	end = at + rest;
+	memcpy(at, (const char *)packed + sizeof(fixed), rest);
+	*machine = (struct console_machine){.argv = argv, .environment = environment, .running = fixed.running};
+	machine->log = next_string(&at, end);
+	if (!machine->log || machine->log[0] != '/')
+		return -EBADMSG;
+	if (!next_vector(&at, end, argv, fixed.argc) || !next_vector(&at, end, environment, fixed.envc) || at != end)
+		return -EBADMSG;
+	*result = move_pointer(machine);
 	return 0;
 }

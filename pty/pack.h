@@ -6,6 +6,7 @@
 #pragma once
 
 #include "pty/targets/container.h"
+#include "pty/targets/machine.h"
 #include "pty/targets/program.h"
 
 #include <stddef.h>
@@ -13,7 +14,9 @@
 /* Flattens into `*packed`, to be freed by the caller. -E2BIG: more than WIRE_TAIL_MAX bytes. */
 int pack_program(const struct console_program *program, void **packed, size_t *length);
 int pack_container(const struct console_container *container, void **packed, size_t *length);
+int pack_machine(const struct console_machine *machine, void **packed, size_t *length);
 
 /* -EBADMSG: not one. */
 int unpack_program(const void *packed, size_t length, struct console_program **program);
 int unpack_container(const void *packed, size_t length, struct console_container **container);
+int unpack_machine(const void *packed, size_t length, struct console_machine **machine);

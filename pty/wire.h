@@ -52,6 +52,7 @@ enum keeper_phase {
 enum console_kind {
 	CONSOLE_PROGRAM,
 	CONSOLE_CONTAINER,
+	CONSOLE_MACHINE,
 	CONSOLE_KINDS,
 };
 

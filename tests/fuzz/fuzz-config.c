@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A config and devices from a request's JSON, and the same bytes as a size, as a set of CPUs, and as raw.lxc. What is
- * refused has a reason.
+ * A config and devices from a request's JSON, and the same bytes as a size, as a set of CPUs, as raw.lxc and as
+ * raw.qemu. What is refused has a reason.
  */
 #include "instances/config.h"
 #include "instances/limit.h"
 #include "instances/raw_lxc.h"
+#include "instances/raw_qemu.h"
 #include "util/cleanup.h"
 
 #include <inttypes.h>
@@ -80,6 +81,21 @@ static void check_raw_lxc(const char *text)
 	items_finish(&items);
 }
 
+/* Nothing that is passed on is an option that takes the console or the display. */
+static void check_raw_qemu(const char *text)
+{
+	static const char *const ours[] = {"serial", "nographic", "display", "spice", "daemonize", "pidfile", "S"};
+	cleanup_free char **words = NULL;
+	struct error error = {0};
+	int r = raw_qemu_split(text, &words, &error);
+
+	if ((r < 0) != (error.text[0] != '\0') || (r < 0) != !words)
+		abort();
+	for (size_t i = 0; r == 0 && i < sizeof(ours) / sizeof(ours[0]); i++)
+		if (raw_qemu_has(words, ours[i]))
+			abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	cleanup_free char *text = strndup((const char *)data, size);
@@ -88,5 +104,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_size(text);
 	check_cpus(text);
 	check_raw_lxc(text);
+	check_raw_qemu(text);
 	return 0;
 }

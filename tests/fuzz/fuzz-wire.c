@@ -39,6 +39,21 @@ static void check_container(const void *data, size_t length)
 	free(container);
 }
 
+static void check_machine(const void *data, size_t length)
+{
+	struct console_machine *machine;
+	size_t packed_length;
+	void *packed;
+
+	if (unpack_machine(data, length, &machine) < 0)
+		return;
+	if (pack_machine(machine, &packed, &packed_length) < 0 || packed_length != length ||
+	    memcmp(packed, data, length) != 0)
+		abort();
+	free(packed);
+	free(machine);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct wire_message message;
@@ -48,5 +63,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_program(tail, message.tail_length);
 	check_program(data, size);
 	check_container(data, size);
+	check_machine(data, size);
 	return 0;
 }

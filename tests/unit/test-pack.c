@@ -100,12 +100,57 @@ static void test_wrong_container(void **state)
 	}
 }
 
+static void test_machine(void **state)
+{
+	struct console_machine machine = {
+		.argv = (char *const[]){(char *)"qemu", (char *)"-m", (char *)"16", NULL},
+		.environment = (char *const[]){(char *)"X=1", NULL},
+		.log = "/tmp/log",
+		.running = true,
+	};
+	struct console_machine *same;
+	void *packed;
+	size_t length;
+
+	assert_int_equal(pack_machine(&machine, &packed, &length), 0);
+	assert_int_equal(unpack_machine(packed, length, &same), 0);
+	for (int i = 0; i < 3; i++)
+		assert_string_equal(same->argv[i], machine.argv[i]);
+	assert_null(same->argv[3]);
+	assert_string_equal(same->environment[0], "X=1");
+	assert_null(same->environment[1]);
+	assert_string_equal(same->log, "/tmp/log");
+	assert_true(same->running);
+	free(same);
+	for (size_t cut = 0; cut < length; cut++)
+		assert_int_equal(unpack_machine(packed, cut, &same), -EBADMSG);
+	free(packed);
+}
+
+static void test_wrong_machine(void **state)
+{
+	struct console_machine none = {
+		.argv = (char *const[]){NULL}, .environment = (char *const[]){NULL}, .log = "/l"};
+	struct console_machine relative = {
+		.argv = (char *const[]){(char *)"qemu", NULL}, .environment = (char *const[]){NULL}, .log = "l"};
+	struct console_machine *same;
+	void *packed;
+	size_t length;
+
+	assert_int_equal(pack_machine(&none, &packed, &length), 0);
+	assert_int_equal(unpack_machine(packed, length, &same), -EBADMSG);
+	free(packed);
+	assert_int_equal(pack_machine(&relative, &packed, &length), 0);
+	assert_int_equal(unpack_machine(packed, length, &same), -EBADMSG);
+	free(packed);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_program),
-		cmocka_unit_test(test_container),
-		cmocka_unit_test(test_wrong_container),
+		cmocka_unit_test(test_program),         cmocka_unit_test(test_container),
+		cmocka_unit_test(test_wrong_container), cmocka_unit_test(test_machine),
+		cmocka_unit_test(test_wrong_machine),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
