@@ -327,6 +327,14 @@ static int take_input(struct foreign *foreign, const struct monitor *monitor)
 	return foreign->master < 0 ? foreign->master : 0;
 }
 
+static bool take_own(struct foreign *foreign, const struct monitor *monitor)
+{
+	foreign->master = monitor_own_master(monitor);
+	foreign->ours = foreign->master >= 0;
+	foreign->output = foreign->ready = foreign->master;
+	return foreign->ours;
+}
+
 static int take_others(struct foreign *foreign, const struct monitor *monitor,
 		       const struct console_container *container, const struct foreign_past *past)
 {
@@ -341,8 +349,8 @@ static int take_others(struct foreign *foreign, const struct monitor *monitor,
 	c->set_config_item(c, "lxc.uts.name", container->name); /* liblxc asks nobody about one without any config */
 	if (strcmp(c->state(c), "STARTING") == 0)               /* it has no console yet */
 		c->wait(c, "RUNNING|STOPPING|STOPPED|ABORTING", -1);
-	r = take_input(foreign, monitor);
-	if (r == 0)
+	r = take_own(foreign, monitor) ? 0 : take_input(foreign, monitor); /* it may have been between two boots */
+	if (r == 0 && !foreign->ours)
 		r = take_output(foreign, monitor, c, past, &unread);
 	lxc_container_put(c);
 	return r;
@@ -370,10 +378,7 @@ int foreign_take(const struct console_container *container, const struct foreign
 	foreign->init_pidfd = monitor.init_pidfd;
 	foreign->monitor = monitor.pid;
 	foreign->monitor_pidfd = monitor.pidfd;
-	foreign->master = monitor_own_master(&monitor);
-	foreign->ours = foreign->master >= 0;
-	foreign->output = foreign->ready = foreign->master;
-	r = foreign->ours ? 0 : take_others(foreign, &monitor, container, past);
+	r = take_own(foreign, &monitor) ? 0 : take_others(foreign, &monitor, container, past);
 	if (r == 0)
 		return 0;
 	foreign_finish(foreign);

@@ -22,7 +22,7 @@ def consoled(*arguments, **environment):
 
 @pytest.mark.parametrize("option, shown", [("--help", "Usage: consoled"), ("-h", "--dir DIR"), ("--version", "consoled 0.")])
 def test_says_and_exits(option, shown):
-    """Issue: --help, --version."""
+    """Command line: --help, --version."""
     result = consoled(option)
     assert (result.returncode, result.stderr) == (0, "")
     assert shown in result.stdout

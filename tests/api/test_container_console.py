@@ -121,7 +121,7 @@ def test_nothing_is_typed_by_the_server(booted, open_session):
 
 
 def test_written_to_dev_console(container):
-    """Issue: what any process of the guest writes to /dev/console is in the log, beside the shell's."""
+    """Containers: what any process of the guest writes to /dev/console is in the log, beside the shell's."""
     guest = container()
     guest.wait_log(FIRST_LINE)
     guest.execute("echo from a daemon; seq 1 3 >/dev/console")
@@ -156,7 +156,7 @@ def test_resize_signals(shell):
 
 
 def test_poweroff_with_a_flood_before_it(booted, open_session):
-    """Issue, promise 8: 200 KB printed just before the poweroff: all of it arrives, then the end mark; Success."""
+    """Promise 8: 200 KB printed just before the poweroff: all of it arrives, then the end mark; Success."""
     text = sequence(36000)
     assert len(text) > 200000
     for _ in range(rounds(20, 3)):
@@ -206,7 +206,7 @@ def test_slow_client_at_the_end(container):
 
 
 def test_reboot_from_inside(shell):
-    """Issue, promise 9: the session goes on over the guest's own reboot, on a new boot with a number of its own."""
+    """Promise 9: the session goes on over the guest's own reboot, on a new boot with a number of its own."""
     guest = shell.instance
     boots = guest.boots()
     pid = guest.pid
@@ -433,7 +433,7 @@ def test_log(container):
 
 
 def test_logs_list(container):
-    """Issue: liblxc's own log beside the list of boots."""
+    """Containers: liblxc's own log beside the list of boots."""
     guest = container()
     listed = guest.api.read(guest.url + "/logs")
     assert {url.rsplit("/", 1)[1] for url in listed} >= {"lxc.log", "boots"}

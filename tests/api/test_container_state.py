@@ -60,7 +60,7 @@ def counted(pid, controller, *names):
 
 
 def test_numbers_are_the_cgroups(container):
-    """Issue: memory, cpu and processes; of a frozen container, so that nothing moves between the two readings."""
+    """Containers: memory, cpu and processes; of a frozen container, so that nothing moves between the two readings."""
     guest = container()
     guest.execute("i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; sleep 1000 & sleep 1000 & echo end")
     guest.wait_log(b"end\r\n")
@@ -119,7 +119,7 @@ def test_pid_is_inits(container):
 
 
 def test_network(connected):
-    """Issue: the network as LXD gives it."""
+    """Containers: the network as LXD gives it."""
     eth0 = interface(connected, "eth0")
     local = {address["address"]: address for address in eth0["addresses"] if address["scope"] == "global"}
     assert local == {
@@ -144,7 +144,7 @@ def test_other_end(connected):
 
 
 def test_counters(connected):
-    """Issue: network counters, and which end they are of."""
+    """Containers: network counters, and which end they are of."""
     here = Path("/sys/class/net", interface(connected, "eth0")["host_name"], "statistics")
     before = interface(connected, "eth0")["counters"]
     connected.execute("ping -c 1 -w 1 198.51.100.77 >/dev/null; echo pinged")  # nobody answers who that is
@@ -229,7 +229,7 @@ def test_pid_of_another(container):
 
 
 def test_lxc_list(connected, lxc):
-    """Issue: the columns of `lxc list`."""
+    """Containers: the columns of `lxc list`."""
     name, state, ipv4, ipv6, pid, processes, memory, cpu = (
         lxc("list", connected.name, "--format", "csv", "-c", "ns46pNmu").strip().split(",")
     )
@@ -242,7 +242,7 @@ def test_lxc_list(connected, lxc):
 
 
 def test_lxc_info(connected, lxc):
-    """Issue: `lxc info`."""
+    """Containers: `lxc info`."""
     shown = lxc("info", connected.name)
     for what in (
         f"PID: {connected.pid}",
@@ -262,7 +262,7 @@ def test_lxc_info(connected, lxc):
 
 
 def test_pylxd(connected, daemon, monkeypatch):
-    """Issue: pylxd's state()."""
+    """Containers: pylxd's state()."""
     monkeypatch.setenv("LXD_DIR", str(daemon.directory))
     monkeypatch.setenv("HOME", str(daemon.home))
     state = Client().containers.get(connected.name).state()
@@ -285,7 +285,7 @@ def log_of(guest):
 
 
 def test_show_log(container, lxc):
-    """Issue: `lxc info --show-log` gives liblxc's own log."""
+    """Containers: `lxc info --show-log` gives liblxc's own log."""
     guest = container()
     log = log_of(guest).read_bytes()
     assert read_log(guest) == log

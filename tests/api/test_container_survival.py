@@ -161,7 +161,7 @@ def test_keeper_killed(booted, own_daemon, open_session):
 
 @pytest.mark.parametrize("number", range(3))
 def test_keeper_killed_in_a_flood(own_daemon, flooded, number):
-    """Issue, promise 10: kill -9 of the keeper under flood loses neither container nor byte."""
+    """Promise 10: kill -9 of the keeper under flood loses neither container nor byte."""
     guest, session, whole = flooded()
     pid = guest.pid
     for kill in range(1, KILLS + 1):
@@ -269,7 +269,7 @@ def test_keeper_killed_while_it_starts(own_daemon, container):
 
 
 def test_monitor_killed(booted, own_daemon, open_session):
-    """Issue: kill -9 of liblxc's monitor is noticed: nothing of the container goes on, the session ends, and it can be
+    """Containers: kill -9 of liblxc's monitor is noticed: nothing of the container goes on, the session ends, and it can be
     started again."""
     listener = Listener(own_daemon.socket, "?type=lifecycle")
     session = open_session(booted).at_prompt()
@@ -289,7 +289,7 @@ def test_monitor_killed(booted, own_daemon, open_session):
 
 
 def test_monitor_killed_in_a_flood(flooded):
-    """Issue: also in the midst of output; what had come is there, in order."""
+    """Containers: also in the midst of output; what had come is there, in order."""
     guest, session, whole = flooded()
     session.expect_bytes(len(whole) // 10)
     os.kill(guest.monitor(), signal.SIGKILL)
@@ -300,7 +300,7 @@ def test_monitor_killed_in_a_flood(flooded):
 
 
 def test_monitor_killed_while_nobody_looks(booted, own_daemon, open_session):
-    """Issue: with daemon and keeper gone too: the next daemon clears up."""
+    """Containers: with daemon and keeper gone too: the next daemon clears up."""
     monitor, keeper = booted.monitor(), own_daemon.keepers()[booted.name]
     own_daemon.kill()
     os.kill(keeper, signal.SIGKILL)

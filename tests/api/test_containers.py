@@ -70,7 +70,7 @@ def new(container, lxc):
 
 
 def test_init(new):
-    """Issue: lxc init with a rootfs; nothing is started."""
+    """Containers: lxc init with a rootfs; nothing is started."""
     guest = new()
     found = guest.read()
     assert (found["status"], found["type"]) == ("Stopped", "container")
@@ -80,7 +80,7 @@ def test_init(new):
 
 
 def test_life(new, lxc):
-    """Issue: start, pause, start again, restart, stop, start, stop --force, delete, one after the other with lxc."""
+    """Containers: start, pause, start again, restart, stop, start, stop --force, delete, one after the other with lxc."""
     guest = new()
     lxc("start", guest.name)
     assert (guest.status, alive(guest.pid)) == (RUNNING, True)
@@ -105,7 +105,7 @@ def test_life(new, lxc):
 
 
 def test_renamed(new, lxc):
-    """Issue: a stopped container under another name; its log goes with it."""
+    """Containers: a stopped container under another name; its log goes with it."""
     guest = new()
     lxc("start", guest.name)
     guest.wait_log(FIRST_LINE)
@@ -130,7 +130,7 @@ def test_delete_running(new, lxc):
 
 
 def test_start_console(new, terminal):
-    """Issue, promise 1: start --console shows the boot from its first line on."""
+    """Promise 1: start --console shows the boot from its first line on."""
     guest = new()
     console = terminal("lxc", "start", "--console", guest.name)
     console.expect("To detach.*first line of the boot\r\n")
@@ -142,13 +142,13 @@ def test_start_console(new, terminal):
 
 
 def test_first_line_is_in_the_log(container):
-    """Issue, promise 1: the log begins with the first byte of the boot, and nobody was attached."""
+    """Promise 1: the log begins with the first byte of the boot, and nobody was attached."""
     guest = container()
     assert guest.wait_log(FIRST_LINE).startswith(FIRST_LINE)
 
 
 def test_console_and_stop(new, lxc, terminal):
-    """Issue: lxc console of a container; its clean end is the end of the console, exit code 0."""
+    """Containers: lxc console of a container; its clean end is the end of the console, exit code 0."""
     guest = new()
     lxc("start", guest.name)
     console = attach(terminal, guest)
@@ -160,7 +160,7 @@ def test_console_and_stop(new, lxc, terminal):
 
 
 def test_list_and_info(new, lxc):
-    """Issue: what lxc list and lxc info say of a running container."""
+    """Containers: what lxc list and lxc info say of a running container."""
     guest = new()
     lxc("start", guest.name)
     (row,) = [row for row in json.loads(lxc("list", "--format", "json")) if row["name"] == guest.name]
@@ -176,7 +176,7 @@ def test_list_and_info(new, lxc):
 
 @pytest.mark.parametrize("how", [["--force"], ["--timeout", "1"]])
 def test_stubborn(container, lxc, how):
-    """Issue: a guest that does not hear SIGPWR is killed, at once or when the time is up."""
+    """Containers: a guest that does not hear SIGPWR is killed, at once or when the time is up."""
     guest = container(init=STUBBORN)
     guest.wait_log(b"ready")
     started = time.monotonic()
@@ -213,7 +213,7 @@ def test_stop_of_a_frozen_container(container):
 
 
 def test_frozen_does_not_run(container):
-    """Issue: no process of it does anything while it is frozen."""
+    """Containers: no process of it does anything while it is frozen."""
     guest = container(init="while :; do echo tick; sleep 0.01; done")
     guest.wait_log(b"tick")
     guest.freeze()
@@ -245,7 +245,7 @@ def test_matrix(container):
 
 
 def test_delete_does_not_touch_the_rootfs(container):
-    """Issue: delete removes what is ours, and not one byte of the rootfs."""
+    """Containers: delete removes what is ours, and not one byte of the rootfs."""
     guest = container()
     guest.wait_log(FIRST_LINE)
     guest.execute("echo kept >/root/file")
@@ -258,7 +258,7 @@ def test_delete_does_not_touch_the_rootfs(container):
 
 
 def test_nothing_is_copied(container):
-    """Issue: the guest writes where the user looks, and the other way round."""
+    """Containers: the guest writes where the user looks, and the other way round."""
     guest = container()
     (guest.rootfs / "from-outside").write_text("seen\n")
     guest.execute("cat /from-outside; echo inside >/from-inside")
@@ -284,7 +284,7 @@ def test_rootfs_that_cannot_be(container, source):
 
 
 def test_unprivileged_by_default(container):
-    """Issue: root in the guest is nobody in particular outside."""
+    """Containers: root in the guest is nobody in particular outside."""
     guest = container()
     guest.execute("echo uid-$(id -u); cat /proc/self/uid_map")
     guest.wait_log(b"uid-0")
@@ -294,7 +294,7 @@ def test_unprivileged_by_default(container):
 
 
 def test_privileged(container):
-    """Issue: security.privileged=true as in LXD."""
+    """Containers: security.privileged=true as in LXD."""
     guest = container(privileged=True)
     guest.wait_log(FIRST_LINE)
     assert os.stat(f"/proc/{guest.pid}").st_uid == 0
@@ -302,7 +302,7 @@ def test_privileged(container):
 
 
 def test_owner_that_does_not_fit(container, lxc):
-    """Issue: an unprivileged container on a rootfs of root's: the error says what is wrong, and what to do."""
+    """Containers: an unprivileged container on a rootfs of root's: the error says what is wrong, and what to do."""
     guest = container(privileged=True, start=False)
     guest.api.patch(guest.url, {"config": {"security.privileged": "false"}})
     operation = guest.change("start")
@@ -315,7 +315,7 @@ def test_owner_that_does_not_fit(container, lxc):
 
 
 def test_no_subordinate_ids(make_daemon, container):
-    """Issue: without a line for root in /etc/subuid an unprivileged container cannot be; the error names the file."""
+    """Containers: without a line for root in /etc/subuid an unprivileged container cannot be; the error names the file."""
     daemon = make_daemon(subordinate="somebody:100000:65536\n")
     guest = container(on=daemon, start=False)
     assert_fails(guest.change("start"), "/etc/subuid")
@@ -325,7 +325,7 @@ def test_no_subordinate_ids(make_daemon, container):
 
 
 def test_environment(container):
-    """Issue: environment.* is what init gets, and nothing of the daemon's own."""
+    """Containers: environment.* is what init gets, and nothing of the daemon's own."""
     guest = container(config={"environment.FOO": "b a r", "environment.EMPTY": ""})
     guest.execute('echo "foo=$FOO=$EMPTY="; env | cut -d = -f 1 | sort | tr "\\n" " "; echo end')
     log = guest.wait_log(b"end\r\n")
@@ -387,7 +387,7 @@ def test_nothing_is_inherited(container):
 
 
 def test_raw_lxc(container):
-    """Issue: lines of raw.lxc are passed on, comments and blanks as they may be."""
+    """Containers: lines of raw.lxc are passed on, comments and blanks as they may be."""
     raw = "# a comment\n\nlxc.uts.name = somebody-else\n  lxc.environment=RAW=yes\n"
     guest = container(config={"raw.lxc": raw})
     guest.execute("echo $(hostname)-$RAW")
@@ -405,7 +405,7 @@ def test_name_is_the_host_name(container):
     "line", ["lxc.console.path = /dev/tty1", "lxc.console.logfile=/tmp/x", "lxc.console.buffer.size=1MB"]
 )
 def test_raw_lxc_that_breaks_the_console(container, lxc, line):
-    """Issue: refused, by name; nothing is made."""
+    """Containers: refused, by name; nothing is made."""
     guest = container(create=False)
     key = line.split("=")[0].strip()
     for value in (line, f"lxc.uts.name=x\n{line}", f"   {line}"):
@@ -428,7 +428,7 @@ def test_raw_lxc_that_is_none(container):
 
 
 def test_limits(container):
-    """Issue: limits.memory and limits.cpu are the cgroup's."""
+    """Containers: limits.memory and limits.cpu are the cgroup's."""
     guest = container(config={"limits.memory": "64MiB", "limits.cpu": "1"})
     limit = cgroup_file(guest.pid, "memory", "memory.limit_in_bytes", "memory.max")
     assert int(limit) == 64 << 20
@@ -446,7 +446,7 @@ def test_bad_values(container, key, value):
 
 
 def test_state(container):
-    """Issue: the state as LXD gives it: processes, memory, processor time, network counters."""
+    """Containers: the state as LXD gives it: processes, memory, processor time, network counters."""
     guest = container()
     guest.execute("i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo end")
     guest.wait_log(b"end\r\n")
@@ -465,7 +465,7 @@ def test_state(container):
 
 
 def test_init_that_does_not_exist(container, lxc):
-    """Issue: the operation's error says why, and `lxc info --show-log` has liblxc's own words."""
+    """Containers: the operation's error says why, and `lxc info --show-log` has liblxc's own words."""
     guest = container(start=False)
     (guest.rootfs / "usr/bin/init").unlink()
     for _ in range(2):
@@ -547,7 +547,7 @@ def test_event_of_a_forced_stop(container, listen):
     "command, action", [("poweroff", "shutdown"), ("poweroff -f", "shutdown"), ("reboot -f", "restarted")]
 )
 def test_events_of_the_guests_own_doing(container, listen, command, action):
-    """Issue: a guest that ends or reboots by itself is an event too, and nobody asked for it."""
+    """Containers: a guest that ends or reboots by itself is an event too, and nobody asked for it."""
     listener = listen()
     guest = container()
     guest.execute(command)
@@ -563,7 +563,7 @@ def test_events_of_the_guests_own_doing(container, listen, command, action):
 
 
 def test_nothing_is_left(container):
-    """Issue: after each way to end, no process, cgroup, mount or file; the log stays until delete."""
+    """Containers: after each way to end, no process, cgroup, mount or file; the log stays until delete."""
     guest = container(start=False)
     ends = (
         lambda: guest.stop(force=True),
@@ -581,7 +581,7 @@ def test_nothing_is_left(container):
 
 
 def test_whole_container_ends(container):
-    """Issue: nothing that runs in a container survives its stop, whatever it does."""
+    """Containers: nothing that runs in a container survives its stop, whatever it does."""
     guest = container()
     guest.execute("(trap '' HUP TERM INT PWR; setsid sleep 1000) & echo ready")
     guest.wait_log(b"ready")
@@ -620,7 +620,7 @@ def report(name, seconds):
 
 @pytest.mark.timeout(300)
 def test_boot_of_a_hundred(container):
-    """Issue: a hundred containers one after another, each with its first line; a start takes under 100 ms (p50), with
+    """Containers: a hundred containers one after another, each with its first line; a start takes under 100 ms (p50), with
     sanitizers, which fork slowly, under a second."""
     starts, stops = [], []
     for _ in range(rounds(100)):
@@ -638,7 +638,7 @@ def test_boot_of_a_hundred(container):
 
 @pytest.mark.timeout(300)
 def test_boot_of_twenty_at_once(container):
-    """Issue: twenty at the same time, each with its own first line and its own console."""
+    """Containers: twenty at the same time, each with its own first line and its own console."""
     guests = [container(start=False) for _ in range(20)]
     seconds, failures = [], []
 

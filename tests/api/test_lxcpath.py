@@ -129,7 +129,7 @@ def listen(request):
 
 
 def test_listed(foreign, lxc):
-    """Issue 3: a container that the user has already is in lxc list, as it is."""
+    """Containers: a container that the user has already is in lxc list, as it is."""
     container = foreign()
     found = container.read()
     assert (found["status"], found["type"], found["profiles"]) == ("Stopped", "container", [])
@@ -141,7 +141,7 @@ def test_listed(foreign, lxc):
 
 
 def test_comes_and_goes(foreign, listen):
-    """Issue 3: without anybody asking, and not before there is a config."""
+    """Containers: without anybody asking, and not before there is a config."""
     listener = listen()
     container = foreign()
     event = listener.action("instance-created", container.url)
@@ -158,7 +158,7 @@ def test_comes_and_goes(foreign, listen):
 
 
 def test_seen_at_once(foreign):
-    """Issue 3: whoever makes a container and asks then need not wait."""
+    """Containers: whoever makes a container and asks then need not wait."""
     container = foreign()
     for number in range(20):
         other = container.lxcpath / f"{container.name}-{number}"
@@ -170,7 +170,7 @@ def test_seen_at_once(foreign):
 
 
 def test_not_ours(foreign, make):
-    """Issue 3: what is not ours is not changed nor deleted; the error says where that is done."""
+    """Containers: what is not ours is not changed nor deleted; the error says where that is done."""
     container = foreign()
     config = container.config.read_bytes()
     whose = f"The container is defined in {container.lxcpath}: "
@@ -192,7 +192,7 @@ def test_not_ours(foreign, make):
 
 
 def test_left_out(foreign, make):
-    """Issue 3: names that cannot be served, and those of our own instances, are left out; the log says so once."""
+    """Containers: names that cannot be served, and those of our own instances, are left out; the log says so once."""
     container = foreign()
     ours = make("cat", start=False)
     names = [ours.name, "x" * 64, "a b", "caf\u00e9", "\udcff", "e\x1b[2J", "..x"]
@@ -213,7 +213,7 @@ def test_left_out(foreign, make):
 
 
 def test_no_lxcpath_yet(own_daemon):
-    """Issue 3: a directory that is not there is empty, and may come."""
+    """Containers: a directory that is not there is empty, and may come."""
     path = own_daemon.directory / "later"
     set_lxcpath(own_daemon, path)
     assert own_daemon.api.read("/1.0/instances") == []
@@ -228,7 +228,7 @@ def test_no_lxcpath_yet(own_daemon):
 
 
 def test_start_and_stop(foreign, open_session):
-    """Issue 3: it is started, attached and stopped as one of ours, from the first byte on."""
+    """Containers: it is started, attached and stopped as one of ours, from the first byte on."""
     container = foreign().start()
     assert container.status == RUNNING
     assert container.wait_log(FIRST_LINE).startswith(FIRST_LINE)
@@ -254,7 +254,7 @@ def test_reboot(foreign, open_session):
 
 
 def test_stopped_by_others(foreign, listen):
-    """Issue 3: it is noticed."""
+    """Containers: it is noticed."""
     container = foreign().start()
     listener = listen()
     container.lxc_stop()
@@ -266,7 +266,7 @@ def test_stopped_by_others(foreign, listen):
 
 
 def test_started_by_others(foreign, listen, open_session):
-    """Issue 3: taken on without anybody asking, once it runs; with a buffer (lxc.console.buffer.size) from its first byte
+    """Containers: taken on without anybody asking, once it runs; with a buffer (lxc.console.buffer.size) from its first byte
     on. The session is as any."""
     container = foreign(config="lxc.console.buffer.size = 1MB")
     listener = listen()
@@ -287,7 +287,7 @@ def test_started_by_others(foreign, listen, open_session):
 
 
 def test_restarted_by_others(foreign, listen):
-    """Issue 3: stopped and started at once, again and again."""
+    """Containers: stopped and started at once, again and again."""
     container = foreign()
     listener = listen()
     for _ in range(5):
@@ -299,7 +299,7 @@ def test_restarted_by_others(foreign, listen):
 
 
 def test_stopped_by_us(foreign):
-    """Issue 3: one that others have started may be stopped, frozen and started here."""
+    """Containers: one that others have started may be stopped, frozen and started here."""
     container = foreign().lxc_start()
     container.wait_status(RUNNING)
     wait_until(lambda: container.pid == container.lxc_pid(), 10)
@@ -439,7 +439,7 @@ def test_roots_own_ids_are_trusted(own_daemon, foreign):
 
 
 def test_found_running(own_daemon, foreign, open_session):
-    """Issue 3: what runs when the daemon starts is taken on."""
+    """Containers: what runs when the daemon starts is taken on."""
     container = foreign(on=own_daemon)
     own_daemon.terminate()
     container.lxc_start()
@@ -450,7 +450,7 @@ def test_found_running(own_daemon, foreign, open_session):
 
 @pytest.mark.parametrize("how", ["terminate", "kill"])
 def test_let_go(own_daemon, foreign, open_session, terminal, how):
-    """Issue 3: the daemon's end and its keeper's leave it unharmed, and its console to others; then it is taken on again."""
+    """Containers: the daemon's end and its keeper's leave it unharmed, and its console to others; then it is taken on again."""
     container = foreign(on=own_daemon).lxc_start()
     wait_until(lambda: container.pid == container.lxc_pid(), 10)
     open_session(container).at_prompt().run("marker=kept")

@@ -167,7 +167,7 @@ def test_stop_ends_the_process(make):
 
 
 def test_stop_kills_when_the_time_is_up(make):
-    """Issue: SIGHUP and SIGTERM, then SIGKILL after the timeout; one that ends by itself does not wait for it."""
+    """Stop: SIGHUP and SIGTERM, then SIGKILL after the timeout; one that ends by itself does not wait for it."""
     instance = make(STUBBORN)
     instance.wait_log(b"ready")
     started = time.monotonic()
