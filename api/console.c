@@ -49,7 +49,7 @@ static int check(const struct instance *instance, const struct console_request *
 		return error_set(error, -EINVAL,
 				 instance->row.type == INSTANCE_CONTAINER
 					 ? "VGA console is only supported by virtual machines"
-					 : "This virtual machine has no VGA console");
+					 : "The graphical console of virtual machines is not supported yet");
 	if (!instance_running(instance))
 		return error_set(error, -EINVAL, "Instance is not running");
 	if (instance->status == INSTANCE_FROZEN)
@@ -114,13 +114,18 @@ static int add_last_modified(struct response *response, int64_t written_at)
 	return response_header(response, "Last-Modified", "%s", text);
 }
 
-/* Incus' `type`: the log of a text console, which is what there is of one. */
-static int check_type(const struct request *request, struct error *error)
+/* Incus' `type`: the log of the text console. Of a container it gives that for `vga`, too. */
+static int check_type(const struct request *request, const struct instance *instance, struct error *error)
 {
 	const char *type = request_query(request, "type");
 
-	if (!type || !*type || strcmp(type, "log") == 0 || strcmp(type, "vga") == 0)
+	if (!type || !*type || strcmp(type, "log") == 0)
 		return 0;
+	if (strcmp(type, "vga") == 0)
+		return instance->row.type == INSTANCE_CONTAINER
+			       ? 0
+			       : error_set(error, -EINVAL,
+					   "The graphical console of virtual machines is not supported yet");
 	return error_set(error, -EIO, "Invalid value for type parameter: %s", type);
 }
 
@@ -184,7 +189,7 @@ int console_get(struct api *api, struct request *request, struct response *respo
 
 	r = find_instance(api, request, &instance, error);
 	if (r == 0)
-		r = check_type(request, error);
+		r = check_type(request, instance, error);
 	if (r == 0)
 		r = answer_log(request, response, console_ring(instance->console));
 	if (r == 0 && instance_running(instance))

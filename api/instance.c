@@ -92,8 +92,6 @@ static int check_new(const struct request *request, const struct description *sa
 		return error_set(error, -ENOENT, "Image alias not found");
 	if (strcmp(said->source_type, "none") != 0)
 		return error_set(error, -EINVAL, "Unknown source type %s", said->source_type);
-	if (*type == INSTANCE_VIRTUAL_MACHINE)
-		return error_set(error, -EINVAL, "Instance type \"virtual-machine\" is not supported on this server");
 	if (instances_check_name(said->name, &why) < 0)
 		return error_set(error, -EINVAL, "Invalid instance name: %s", error_text(&why));
 	if (said->config && config_check(*type, said->config, &why) < 0)

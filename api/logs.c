@@ -15,9 +15,14 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define LOG_NAME "lxc.log" /* what `lxc info --show-log` asks for */
 #define BOOTS_NAME "boots"
 #define LOG_MAX (1 << 20) /* of a longer one this much of its end is given */
+
+/* What `lxc info --show-log` asks for. */
+static const char *log_name(const struct instance *instance)
+{
+	return instance->row.type == INSTANCE_VIRTUAL_MACHINE ? "qemu.log" : "lxc.log";
+}
 
 /* The boots, from the console's ring. That is all there is to tell of a program, so it is its lxc.log as well. */
 static int write_boots(const struct instance *instance, char **text, size_t *length)
@@ -37,7 +42,7 @@ static int write_boots(const struct instance *instance, char **text, size_t *len
 	return fclose(out) == 0 ? 0 : -ENOMEM;
 }
 
-/* Opens DIR/consoles/NAME/lxc.log, and nothing that is not below DIR; without waiting, should it be a FIFO. */
+/* Opens the log in DIR/consoles/NAME, and nothing that is not below DIR; without waiting, should it be a FIFO. */
 static int open_log(const struct instance *instance)
 {
 	struct open_how how = {.flags = O_RDONLY | O_NONBLOCK | O_CLOEXEC,
@@ -48,12 +53,13 @@ static int open_log(const struct instance *instance)
 
 	if (directory < 0)
 		return -errno;
-	snprintf(path, sizeof(path), "consoles/%s/" LOG_NAME, instance->row.name);
+	snprintf(path, sizeof(path), "consoles/%s/%s", instance->row.name, log_name(instance));
 	fd = (int)syscall(SYS_openat2, directory, path, &how, sizeof(how));
 	return fd < 0 ? -errno : fd;
 }
 
-/* liblxc's own log of the latest start, as its keeper has it write that; empty before there is one. */
+/* What liblxc or QEMU had to say since the latest start, as their keepers have it written; empty before there is one.
+ */
 static int read_log(const struct instance *instance, char **text, size_t *length)
 {
 	cleanup_close int fd = open_log(instance);
@@ -79,6 +85,7 @@ static int read_log(const struct instance *instance, char **text, size_t *length
 int log_get(struct api *api, struct request *request, struct response *response, struct error *error)
 {
 	const char *name = request->parameters[1];
+	const struct driver *driver;
 	struct instance *instance;
 	char *text = NULL;
 	size_t length = 0;
@@ -86,9 +93,10 @@ int log_get(struct api *api, struct request *request, struct response *response,
 
 	if (r < 0)
 		return r;
-	if (strcmp(name, LOG_NAME) != 0 && strcmp(name, BOOTS_NAME) != 0)
+	if (strcmp(name, log_name(instance)) != 0 && strcmp(name, BOOTS_NAME) != 0)
 		return error_set(error, -EINVAL, "log file name %s not valid", name);
-	if (strcmp(name, LOG_NAME) == 0 && driver_find(&instance->row) == &driver_lxc)
+	driver = driver_find(&instance->row);
+	if (strcmp(name, BOOTS_NAME) != 0 && (driver == &driver_lxc || driver == &driver_qemu))
 		r = read_log(instance, &text, &length);
 	else
 		r = write_boots(instance, &text, &length);
@@ -108,7 +116,8 @@ int logs_get(struct api *api, struct request *request, struct response *response
 
 	if (r < 0)
 		return r;
-	return response_sync(response,
-			     json_pack("[o, o]", json_sprintf("%s/%s/logs/" LOG_NAME, collection, instance->row.name),
-				       json_sprintf("%s/%s/logs/" BOOTS_NAME, collection, instance->row.name)));
+	return response_sync(
+		response,
+		json_pack("[o, o]", json_sprintf("%s/%s/logs/%s", collection, instance->row.name, log_name(instance)),
+			  json_sprintf("%s/%s/logs/" BOOTS_NAME, collection, instance->row.name)));
 }

@@ -55,7 +55,7 @@ static json_t *environment(void)
 	return json_pack(
 		"{s:[], s:[s], s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:s, s:s, s:i, s:s, s:s, s:s, s:[]}",
 		"addresses", "architectures", kernel.machine, "certificate", "", "certificate_fingerprint", "",
-		"driver", "lxc | process", "driver_version", CONSOLED_VERSION, "kernel", kernel.sysname,
+		"driver", "lxc | qemu | process", "driver_version", CONSOLED_VERSION, "kernel", kernel.sysname,
 		"kernel_architecture", kernel.machine, "kernel_version", kernel.release, "project", "default",
 		"server_clustered", 0, "server", "consoled", "server_name", host, "server_pid", (int)getpid(),
 		"server_version", CONSOLED_VERSION, "storage", "", "storage_version", "", "storage_supported_drivers");

@@ -4,6 +4,7 @@
 #include "instances/limit.h"
 #include "instances/raw_lxc.h"
 #include "instances/raw_qemu.h"
+#include "instances/value.h"
 #include "util/cleanup.h"
 #include "util/words.h"
 
@@ -16,17 +17,6 @@
 
 #define BUFFER_SIZE_MIN (64 * UINT64_C(1024))
 #define BUFFER_SIZE_MAX (64 * UINT64_C(1024) * 1024)
-
-static const char *const truths[] = {"true", "1", "yes", "on", NULL};
-static const char *const falsehoods[] = {"false", "0", "no", "off", NULL};
-
-static bool one_of(const char *value, const char *const *words)
-{
-	for (; *words; words++)
-		if (strcasecmp(value, *words) == 0)
-			return true;
-	return false;
-}
 
 static int check_command(const char *key, const char *value, struct error *error)
 {
@@ -80,7 +70,7 @@ static int check_environment(const char *key, const char *value, struct error *e
 
 static int check_bool(const char *key, const char *value, struct error *error)
 {
-	if (!*value || config_is_bool(value))
+	if (!*value || value_is_bool(value))
 		return 0;
 	return error_set(error, -EINVAL, "%s: true or false, not \"%s\"", key, value);
 }
@@ -91,7 +81,7 @@ static int check_buffer_size(const char *key, const char *value, struct error *e
 
 	if (!*value)
 		return 0;
-	if (config_parse_size(value, &bytes) == 0 && bytes >= BUFFER_SIZE_MIN && bytes <= BUFFER_SIZE_MAX &&
+	if (value_parse_size(value, &bytes) == 0 && bytes >= BUFFER_SIZE_MIN && bytes <= BUFFER_SIZE_MAX &&
 	    (bytes & (bytes - 1)) == 0)
 		return 0;
 	return error_set(error, -EINVAL, "%s: a power of two from 64KiB to 64MiB, such as 1MiB, not \"%s\"", key,
@@ -230,59 +220,4 @@ int config_check_devices(enum instance_type type, const json_t *devices, struct 
 			break;
 	}
 	return r;
-}
-
-const char *config_get(const json_t *config, const char *key, const char *otherwise)
-{
-	const char *value = json_string_value(json_object_get(config, key));
-
-	return value && *value ? value : otherwise;
-}
-
-bool config_is_bool(const char *value)
-{
-	return one_of(value, truths) || one_of(value, falsehoods);
-}
-
-bool config_true(const json_t *config, const char *key)
-{
-	return one_of(config_get(config, key, ""), truths);
-}
-
-int config_parse_size(const char *text, uint64_t *bytes)
-{
-	/* LXD's units (shared/units): 1000s for kB and so on, 1024s for KiB and so on. */
-	static const struct {
-		const char *suffix;
-		uint64_t bytes;
-	} units[] = {
-		{"", 1},
-		{"B", 1},
-		{" bytes", 1},
-		{"kB", UINT64_C(1000)},
-		{"MB", UINT64_C(1000000)},
-		{"GB", UINT64_C(1000000000)},
-		{"TB", UINT64_C(1000000000000)},
-		{"PB", UINT64_C(1000000000000000)},
-		{"EB", UINT64_C(1000000000000000000)},
-		{"KiB", UINT64_C(1) << 10},
-		{"MiB", UINT64_C(1) << 20},
-		{"GiB", UINT64_C(1) << 30},
-		{"TiB", UINT64_C(1) << 40},
-		{"PiB", UINT64_C(1) << 50},
-		{"EiB", UINT64_C(1) << 60},
-	};
-	uint64_t number;
-	char *suffix;
-
-	if (*text < '0' || *text > '9') /* strtoull() would take blanks and signs */
-		return -EINVAL;
-	errno = 0;
-	number = strtoull(text, &suffix, 10);
-	if (errno)
-		return -EINVAL;
-	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
-		if (strcmp(suffix, units[i].suffix) == 0)
-			return __builtin_mul_overflow(number, units[i].bytes, bytes) ? -EINVAL : 0;
-	return -EINVAL;
 }

@@ -23,15 +23,3 @@ int config_check(enum instance_type type, const json_t *config, struct error *er
 
 /* Checks devices, {string: {string: string}}: each as device_check() does, and no more than one root disk. -EINVAL. */
 int config_check_devices(enum instance_type type, const json_t *devices, struct error *error);
-
-/* The value of a key, or `otherwise` where it is absent or empty. */
-const char *config_get(const json_t *config, const char *key, const char *otherwise);
-
-/* Whether it is one of LXD's words for true and false. */
-bool config_is_bool(const char *value);
-
-/* LXD's truth: true, 1, yes, on (any case). */
-bool config_true(const json_t *config, const char *key);
-
-/* "64KiB", "1MiB", "1MB", "4096": bytes. -EINVAL. */
-int config_parse_size(const char *text, uint64_t *bytes);

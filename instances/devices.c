@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "instances/devices.h"
-#include "instances/config.h"
+#include "instances/value.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -34,7 +34,7 @@ static bool is_size(const char *value)
 {
 	uint64_t bytes;
 
-	return config_parse_size(value, &bytes) == 0;
+	return value_parse_size(value, &bytes) == 0;
 }
 
 /* As the kernel has it: dev_valid_name() in net/core/dev.c. */
@@ -78,7 +78,7 @@ static const struct option {
 } options[] = {
 	{"disk", "path", is_path, "an absolute path without \"..\""},
 	{"disk", "pool", NULL, NULL},
-	{"disk", "readonly", config_is_bool, "true or false"},
+	{"disk", "readonly", value_is_bool, "true or false"},
 	{"disk", "size", is_size, "a size such as 10GiB"},
 	{"disk", "source", is_absolute, "an absolute path"},
 	{"nic", "hwaddr", is_hwaddr, "an address such as 00:16:3e:12:34:56"},
@@ -133,18 +133,18 @@ static int check_type(const char *type, struct error *error)
 
 static int check_disk(enum instance_type type, const json_t *device, struct error *error)
 {
-	if (type == INSTANCE_CONTAINER && config_get(device, "size", NULL))
+	if (type == INSTANCE_CONTAINER && value_get(device, "size", NULL))
 		return error_set(error, -EINVAL,
 				 "size: only for virtual machines: a container's disk is the directory that source "
 				 "names, as large as it is");
-	if (!device_is_root(device) && config_get(device, "pool", NULL))
+	if (!device_is_root(device) && value_get(device, "pool", NULL))
 		return error_set(error, -EINVAL, "pool: only for the root disk (path=/)");
 	return 0;
 }
 
 int device_check(enum instance_type type, const char *name, const json_t *device, struct error *error)
 {
-	const char *kind = config_get(device, "type", "");
+	const char *kind = value_get(device, "type", "");
 	struct error why = {0};
 	int r;
 
@@ -162,9 +162,9 @@ int device_check(enum instance_type type, const char *name, const json_t *device
 
 bool device_is_root(const json_t *device)
 {
-	const char *path = config_get(device, "path", "");
+	const char *path = value_get(device, "path", "");
 
-	return strcmp(config_get(device, "type", ""), "disk") == 0 && *path && path[strspn(path, "/")] == '\0';
+	return strcmp(value_get(device, "type", ""), "disk") == 0 && *path && path[strspn(path, "/")] == '\0';
 }
 
 const json_t *devices_root(const json_t *devices, const char **name)
@@ -184,5 +184,5 @@ const json_t *devices_root(const json_t *devices, const char **name)
 
 const char *devices_rootfs(const json_t *devices)
 {
-	return config_get(devices_root(devices, NULL), "source", NULL);
+	return value_get(devices_root(devices, NULL), "source", NULL);
 }

@@ -30,6 +30,8 @@ struct driver {
 	 */
 	int (*start)(const struct store_row *row, const struct driver_context *context, struct console *console,
 		     struct error *error);
+	/* Whether it runs although nobody keeps it: keeper and daemon are both gone. NULL: then it does not. */
+	bool (*runs)(const struct store_row *row, const char *directory);
 	/* It is being deleted: removes what crashes may have left of it outside its directories. May be NULL. */
 	void (*forget)(const struct store_row *row);
 };

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "instances/driver_lxc.h"
-#include "instances/config.h"
 #include "instances/devices.h"
 #include "instances/driver.h"
 #include "instances/lxcpath.h"
 #include "instances/raw_lxc.h"
+#include "instances/value.h"
 #include "pty/targets/cgroup.h"
 #include "util/cleanup.h"
 #include "util/log.h"
@@ -24,7 +24,7 @@ static bool lxc_serves(const struct store_row *row)
 	if (row->lxcpath)
 		return true;
 	return row->type == INSTANCE_CONTAINER && devices_rootfs(row->devices) &&
-	       !config_get(row->config, "process.command", NULL);
+	       !value_get(row->config, "process.command", NULL);
 }
 
 /* What a device needs in order to be something to a container. */
@@ -35,8 +35,8 @@ static int check_device(const char *name, const json_t *device, struct error *er
 	} needed[] = {{"disk", "path"}, {"disk", "source"}, {"nic", "nictype"}, {"nic", "parent"}};
 
 	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
-		if (strcmp(config_get(device, "type", ""), needed[i].type) == 0 &&
-		    !config_get(device, needed[i].key, NULL))
+		if (strcmp(value_get(device, "type", ""), needed[i].type) == 0 &&
+		    !value_get(device, needed[i].key, NULL))
 			return error_set(error, -EINVAL,
 					 "Device validation failed for \"%s\": a container's %s needs %s", name,
 					 needed[i].type, needed[i].key);
@@ -53,7 +53,7 @@ static int lxc_check(const struct store_row *row, struct error *error)
 	if (row->lxcpath)
 		return 0;
 	for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++)
-		if (config_get(row->config, programs[i], NULL))
+		if (value_get(row->config, programs[i], NULL))
 			return error_set(error, -EINVAL, "%s: only for programs (process.command)", programs[i]);
 	json_object_foreach (row->devices, name, device) {
 		r = check_device(name, device, error);
@@ -85,7 +85,7 @@ static bool raw_has(const struct store_row *row, const char *key)
 {
 	__attribute__((cleanup(items_finish))) struct items raw = {0};
 
-	return raw_lxc_parse(config_get(row->config, "raw.lxc", ""), &raw, NULL) == 0 && items_have(&raw, key);
+	return raw_lxc_parse(value_get(row->config, "raw.lxc", ""), &raw, NULL) == 0 && items_have(&raw, key);
 }
 
 static int check_owner(const char *source, uid_t owner, const struct driver_lxc_host *host, struct error *error)
@@ -149,7 +149,7 @@ static int check_parents(const struct store_row *row, struct error *error)
 	json_t *device;
 
 	json_object_foreach (row->devices, name, device) {
-		const char *parent = config_get(device, "parent", NULL);
+		const char *parent = value_get(device, "parent", NULL);
 
 		if (parent && if_nametoindex(parent) == 0)
 			return error_set(error, -ENODEV,
@@ -165,7 +165,7 @@ static int compose(const struct store_row *row, const char *path, struct items *
 	int r = 0;
 
 	driver_lxc_host_read(&host);
-	host.mapped = !config_true(row->config, "security.privileged");
+	host.mapped = !value_true(row->config, "security.privileged");
 	if (host.mapped && !raw_has(row, "lxc.idmap"))
 		r = idmap_read(&host.idmap, error);
 	if (r == 0)
@@ -221,6 +221,14 @@ static int lxc_start(const struct store_row *row, const struct driver_context *c
 				       error);
 }
 
+static bool lxc_runs(const struct store_row *row, const char *directory)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/lxc", directory);
+	return lxcpath_running(path, row->name);
+}
+
 /* A container whose monitor died while there was no keeper has left its cgroups. */
 static void lxc_forget(const struct store_row *row)
 {
@@ -232,5 +240,6 @@ const struct driver driver_lxc = {
 	.serves = lxc_serves,
 	.check = lxc_check,
 	.start = lxc_start,
+	.runs = lxc_runs,
 	.forget = lxc_forget,
 };

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "instances/config.h"
 #include "instances/devices.h"
 #include "instances/driver_lxc.h"
 #include "instances/limit.h"
 #include "instances/raw_lxc.h"
+#include "instances/value.h"
 #include "util/cleanup.h"
 
 #include <errno.h>
@@ -55,8 +55,8 @@ static void add_base(const struct store_row *row, const struct driver_lxc_host *
 {
 	const json_t *root = devices_root(row->devices, NULL);
 
-	items_add(items, "lxc.rootfs.path=dir:%s", config_get(root, "source", ""));
-	if (config_true(root, "readonly"))
+	items_add(items, "lxc.rootfs.path=dir:%s", value_get(root, "source", ""));
+	if (value_true(root, "readonly"))
 		items_add(items, "lxc.rootfs.options=ro");
 	items_add(items, "lxc.uts.name=%s", row->name);
 	items_add(items, "lxc.autodev=1");
@@ -110,8 +110,8 @@ static int add_cpus(const struct store_row *row, const char *value, const struct
 static int add_limits(const struct store_row *row, const struct driver_lxc_host *host, struct items *items,
 		      struct error *error)
 {
-	const char *memory = config_get(row->config, "limits.memory", NULL);
-	const char *cpus = config_get(row->config, "limits.cpu", NULL);
+	const char *memory = value_get(row->config, "limits.memory", NULL);
+	const char *cpus = value_get(row->config, "limits.cpu", NULL);
 	int r = memory ? add_memory(memory, host, items, error) : 0;
 
 	return r == 0 && cpus ? add_cpus(row, cpus, host, items, error) : r;
@@ -161,7 +161,7 @@ static bool goes_through_link(const char *rootfs, const char *path)
 static int add_disk(const char *rootfs, const char *name, const json_t *device, struct items *items,
 		    struct error *error)
 {
-	const char *source = config_get(device, "source", ""), *path = config_get(device, "path", "");
+	const char *source = value_get(device, "source", ""), *path = value_get(device, "path", "");
 	cleanup_free char *from = escape(source), *to = escape(path + strspn(path, "/"));
 	struct stat status;
 
@@ -178,23 +178,23 @@ static int add_disk(const char *rootfs, const char *name, const json_t *device, 
 				 "Failed to start device \"%s\": path: there is a symbolic link in %s of %s", name,
 				 path, rootfs);
 	items_add(items, "lxc.mount.entry=%s %s none bind,create=%s%s 0 0", from, to,
-		  S_ISDIR(status.st_mode) ? "dir" : "file", config_true(device, "readonly") ? ",ro" : "");
+		  S_ISDIR(status.st_mode) ? "dir" : "file", value_true(device, "readonly") ? ",ro" : "");
 	return 0;
 }
 
 static void add_nic(unsigned int number, const json_t *device, struct items *items)
 {
-	const char *nictype = config_get(device, "nictype", "");
+	const char *nictype = value_get(device, "nictype", "");
 	bool bridged = strcmp(nictype, "bridged") == 0, macvlan = strcmp(nictype, "macvlan") == 0;
 	static const char *const optional[] = {"name", "hwaddr", "mtu"};
 
 	items_add(items, "lxc.net.%u.type=%s", number, bridged ? "veth" : macvlan ? "macvlan" : "phys");
-	items_add(items, "lxc.net.%u.link=%s", number, config_get(device, "parent", ""));
+	items_add(items, "lxc.net.%u.link=%s", number, value_get(device, "parent", ""));
 	if (macvlan)
 		items_add(items, "lxc.net.%u.macvlan.mode=bridge", number);
 	items_add(items, "lxc.net.%u.flags=up", number);
 	for (size_t i = 0; i < sizeof(optional) / sizeof(optional[0]); i++) {
-		const char *value = config_get(device, optional[i], NULL);
+		const char *value = value_get(device, optional[i], NULL);
 
 		if (value)
 			items_add(items, "lxc.net.%u.%s=%s", number, optional[i], value);
@@ -209,7 +209,7 @@ static int add_devices(const struct store_row *row, struct items *items, struct 
 	int r = 0;
 
 	json_object_foreach (row->devices, name, device) {
-		const char *type = config_get(device, "type", "");
+		const char *type = value_get(device, "type", "");
 
 		if (strcmp(type, "nic") == 0)
 			add_nic(nics++, device, items);
@@ -248,7 +248,7 @@ int driver_lxc_items(const struct store_row *row, const struct driver_lxc_host *
 		     struct error *error)
 {
 	__attribute__((cleanup(items_finish))) struct items raw = {0};
-	int r = raw_lxc_parse(config_get(row->config, "raw.lxc", ""), &raw, error);
+	int r = raw_lxc_parse(value_get(row->config, "raw.lxc", ""), &raw, error);
 
 	if (r < 0)
 		return r;

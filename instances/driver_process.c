@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "instances/config.h"
 #include "instances/devices.h"
 #include "instances/driver.h"
+#include "instances/value.h"
 #include "util/cleanup.h"
 #include "util/words.h"
 
@@ -73,7 +73,7 @@ static int environment_fill(struct environment *environment, const struct passwd
 /* Looks up process.user, a name or a number; the daemon's own user where it is not set. */
 static int find_user(const json_t *config, struct passwd *user, char *space, size_t size, struct error *error)
 {
-	const char *name = config_get(config, "process.user", NULL);
+	const char *name = value_get(config, "process.user", NULL);
 	struct passwd *found = NULL;
 	char *end = NULL;
 	uid_t uid = geteuid();
@@ -98,7 +98,7 @@ static int find_user(const json_t *config, struct passwd *user, char *space, siz
 
 static enum console_restart restart_policy(const json_t *config)
 {
-	const char *policy = config_get(config, "process.restart", "no");
+	const char *policy = value_get(config, "process.restart", "no");
 
 	if (strcmp(policy, "always") == 0)
 		return CONSOLE_RESTART_ALWAYS;
@@ -107,7 +107,7 @@ static enum console_restart restart_policy(const json_t *config)
 
 static bool process_serves(const struct store_row *row)
 {
-	return row->type == INSTANCE_CONTAINER && config_get(row->config, "process.command", NULL) != NULL;
+	return row->type == INSTANCE_CONTAINER && value_get(row->config, "process.command", NULL) != NULL;
 }
 
 static int process_check(const struct store_row *row, struct error *error)
@@ -121,7 +121,7 @@ static int process_check(const struct store_row *row, struct error *error)
 				 "runs one or the other",
 				 name);
 	for (size_t i = 0; i < sizeof(containers) / sizeof(containers[0]); i++)
-		if (config_get(row->config, containers[i], NULL))
+		if (value_get(row->config, containers[i], NULL))
 			return error_set(error, -EINVAL, "%s: only for containers, not for programs (process.command)",
 					 containers[i]);
 	return 0;
@@ -136,7 +136,7 @@ static int process_start(const struct store_row *row, const struct driver_contex
 	char space[4096];
 	int r;
 
-	r = words_split(config_get(row->config, "process.command", ""), &argv, error);
+	r = words_split(value_get(row->config, "process.command", ""), &argv, error);
 	if (r < 0)
 		return r;
 	if (!argv[0])
@@ -153,8 +153,8 @@ static int process_start(const struct store_row *row, const struct driver_contex
 			     &(struct console_program){
 				     .argv = argv,
 				     .environment = environment.entries,
-				     .directory = config_get(row->config, "process.directory",
-							     access(user.pw_dir, X_OK) == 0 ? user.pw_dir : "/"),
+				     .directory = value_get(row->config, "process.directory",
+							    access(user.pw_dir, X_OK) == 0 ? user.pw_dir : "/"),
 				     .uid = user.pw_uid,
 				     .gid = user.pw_gid,
 				     .user = geteuid() == 0 ? user.pw_name : NULL,

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "instances/driver_qemu.h"
-#include "instances/config.h"
 #include "instances/devices.h"
 #include "instances/driver.h"
 #include "instances/limit.h"
+#include "instances/value.h"
+#include "pty/targets/qemu.h"
 #include "util/cleanup.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <glob.h>
 #include <limits.h>
 #include <pwd.h>
@@ -27,10 +29,10 @@ static bool qemu_serves(const struct store_row *row)
 
 static int check_disk(const json_t *device, struct error *error)
 {
-	const char *source = config_get(device, "source", NULL), *size = config_get(device, "size", NULL);
+	const char *source = value_get(device, "source", NULL), *size = value_get(device, "size", NULL);
 	uint64_t bytes;
 
-	if (!device_is_root(device) && config_get(device, "path", NULL))
+	if (!device_is_root(device) && value_get(device, "path", NULL))
 		return error_set(error, -EINVAL, "path: only for the root disk (path=/): the guest mounts the others");
 	if (!device_is_root(device) && !source)
 		return error_set(error, -EINVAL, "source: the file or block device of this disk is missing");
@@ -38,7 +40,7 @@ static int check_disk(const json_t *device, struct error *error)
 		return error_set(error, -EINVAL, "size: only for the root disk (path=/)");
 	if (size && source)
 		return error_set(error, -EINVAL, "size: only without source, which is as large as it is");
-	if (size && (config_parse_size(size, &bytes) < 0 || bytes == 0))
+	if (size && (value_parse_size(size, &bytes) < 0 || bytes == 0))
 		return error_set(error, -EINVAL, "size: a size such as 10GiB, not \"%s\"", size);
 	return 0;
 }
@@ -50,7 +52,7 @@ static int check_devices(const struct store_row *row, struct error *error)
 	json_t *device;
 
 	json_object_foreach (row->devices, name, device) {
-		const char *type = config_get(device, "type", "");
+		const char *type = value_get(device, "type", "");
 		int r = 0;
 
 		if (strcmp(type, "nic") == 0)
@@ -67,8 +69,8 @@ static int check_devices(const struct store_row *row, struct error *error)
 
 static int qemu_check(const struct store_row *row, struct error *error)
 {
-	const char *cpus = config_get(row->config, "limits.cpu", "1");
-	const char *memory = config_get(row->config, "limits.memory", NULL);
+	const char *cpus = value_get(row->config, "limits.cpu", "1");
+	const char *memory = value_get(row->config, "limits.memory", NULL);
 	unsigned int number;
 	uint64_t bytes;
 	cpu_set_t set;
@@ -146,7 +148,7 @@ static int read_host(struct driver_qemu_host *host, char qemu[PATH_MAX], struct 
 static int make_root(const struct store_row *row, const char *directory, struct error *error)
 {
 	const char *name = "";
-	const char *size = config_get(devices_root(row->devices, &name), "size", NULL);
+	const char *size = value_get(devices_root(row->devices, &name), "size", NULL);
 	cleanup_free char *path = NULL;
 	struct error why = {0};
 	uint64_t bytes;
@@ -157,7 +159,7 @@ static int make_root(const struct store_row *row, const char *directory, struct 
 	path = driver_qemu_image(row, directory);
 	if (!path)
 		return error_set(error, -ENOMEM, "out of memory");
-	r = config_parse_size(size, &bytes);
+	r = value_parse_size(size, &bytes);
 	if (r == 0)
 		r = disk_make(path, bytes, &why);
 	return r < 0 ? error_set(error, r, "Failed to start device \"%s\": size: %s", name, error_text(&why)) : 0;
@@ -197,9 +199,22 @@ static int qemu_start(const struct store_row *row, const struct driver_context *
 	return r == 0 ? start(row, context, &arguments, console, error) : r;
 }
 
+static bool qemu_runs(const struct store_row *row, const char *directory)
+{
+	cleanup_close int place = -1, pidfd = -1;
+	char path[PATH_MAX];
+	pid_t pid;
+
+	snprintf(path, sizeof(path), "%s/run/%s", directory, row->name);
+	place = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	pidfd = place < 0 ? -1 : qemu_find(place, &pid);
+	return pidfd >= 0;
+}
+
 const struct driver driver_qemu = {
 	.name = "qemu",
 	.serves = qemu_serves,
 	.check = qemu_check,
 	.start = qemu_start,
+	.runs = qemu_runs,
 };

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "instances/config.h"
 #include "instances/devices.h"
 #include "instances/driver_qemu.h"
 #include "instances/limit.h"
 #include "instances/raw_qemu.h"
+#include "instances/value.h"
 #include "util/cleanup.h"
 
 #include <errno.h>
@@ -44,7 +44,7 @@ static void add_uuid(const struct store_row *row, struct items *arguments)
 
 static void add_base(const struct store_row *row, const struct driver_qemu_host *host, struct items *arguments)
 {
-	const char *accel = config_get(row->config, "consoled.accel", "auto"); /* which the keeper resolves */
+	const char *accel = value_get(row->config, "consoled.accel", "auto"); /* which the keeper resolves */
 
 	add(arguments, host->qemu, NULL);
 	add(arguments, "-nodefaults", NULL);
@@ -59,8 +59,8 @@ static void add_base(const struct store_row *row, const struct driver_qemu_host 
 static int add_limits(const struct store_row *row, const struct driver_qemu_host *host, struct items *arguments,
 		      struct error *error)
 {
-	const char *memory = config_get(row->config, "limits.memory", MEMORY_DEFAULT);
-	const char *cpus = config_get(row->config, "limits.cpu", "1");
+	const char *memory = value_get(row->config, "limits.memory", MEMORY_DEFAULT);
+	const char *cpus = value_get(row->config, "limits.cpu", "1");
 	unsigned int number;
 	uint64_t bytes;
 	cpu_set_t set;
@@ -119,15 +119,15 @@ char *driver_qemu_image(const struct store_row *row, const char *directory)
 /* A root disk with neither source nor size is none. */
 static bool has_file(const json_t *device)
 {
-	return strcmp(config_get(device, "type", ""), "disk") == 0 &&
-	       (config_get(device, "source", NULL) || config_get(device, "size", NULL));
+	return strcmp(value_get(device, "type", ""), "disk") == 0 &&
+	       (value_get(device, "source", NULL) || value_get(device, "size", NULL));
 }
 
 /* The file of a disk and what it is; a source's is looked at. */
 static int find_file(const struct store_row *row, const json_t *device, const struct driver_qemu_host *host,
 		     char **path, enum disk_format *format, bool *block, struct error *error)
 {
-	const char *source = config_get(device, "source", NULL);
+	const char *source = value_get(device, "source", NULL);
 	struct error why = {0};
 	int r = 0;
 
@@ -146,7 +146,7 @@ static int find_file(const struct store_row *row, const json_t *device, const st
 static void add_disk(const char *name, const json_t *device, unsigned int number, const char *path,
 		     enum disk_format format, bool block, struct items *arguments)
 {
-	bool readonly = config_true(device, "readonly");
+	bool readonly = value_true(device, "readonly");
 	char node[16];
 	json_t *drive, *front;
 
@@ -191,7 +191,7 @@ int driver_qemu_arguments(const struct store_row *row, const struct driver_qemu_
 			  struct error *error)
 {
 	cleanup_free char **raw = NULL;
-	int r = raw_qemu_split(config_get(row->config, "raw.qemu", ""), &raw, error);
+	int r = raw_qemu_split(value_get(row->config, "raw.qemu", ""), &raw, error);
 
 	if (r < 0)
 		return r;

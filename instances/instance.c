@@ -4,6 +4,7 @@
 #include "instances/cgroup.h"
 #include "instances/config.h"
 #include "instances/session.h"
+#include "instances/value.h"
 #include "operations/events.h"
 #include "pty/targets/cgroup.h"
 #include "util/cleanup.h"
@@ -292,7 +293,7 @@ static uint64_t capacity_of(const struct store_row *row)
 {
 	uint64_t capacity = RING_CAPACITY_DEFAULT;
 
-	config_parse_size(config_get(row->config, "console.buffer.size", "1MiB"), &capacity);
+	value_parse_size(value_get(row->config, "console.buffer.size", "1MiB"), &capacity);
 	return capacity;
 }
 
@@ -355,14 +356,14 @@ static int stop(struct instance *instance, const struct instance_task *task, str
 /* Freezes or thaws; the console's news finish the task. */
 static int freeze(struct instance *instance, const struct instance_task *task, struct error *error)
 {
+	const char *noun = instance->row.type == INSTANCE_CONTAINER ? "container" : "instance";
 	bool frozen = task->action == INSTANCE_FREEZE;
 	int r;
 
 	if (!instance_running(instance))
-		return error_set(error, -EINVAL, "The container isn't running");
+		return error_set(error, -EINVAL, "The %s isn't running", noun);
 	if (frozen == (instance->status == INSTANCE_FROZEN))
-		return error_set(error, -EALREADY,
-				 frozen ? "The container is already frozen" : "The container is already running");
+		return error_set(error, -EALREADY, "The %s is already %s", noun, frozen ? "frozen" : "running");
 	r = console_freeze(instance->console, frozen);
 	return r < 0 ? error_set(error, r, "The instance could not be signalled: %s", strerror(-r)) : 0;
 }

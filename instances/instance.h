@@ -92,8 +92,8 @@ bool instance_running(const struct instance *instance);
 void instance_change(struct instance *instance, struct instance_task *task);
 
 /*
- * Takes on a container that runs without a keeper: it counts as running from here on, unless the console tells that it
- * failed. `news`: its start is told. -errno with the reason; nothing has changed then.
+ * Takes on a container or virtual machine that runs without a keeper: it counts as running from here on, unless the
+ * console tells that it failed. `news`: its start is told. -errno with the reason; nothing has changed then.
  */
 int instance_take_on(struct instance *instance, bool news, struct error *error);
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "instances/instances.h"
 
-#include "instances/config.h"
 #include "instances/instance.h"
 #include "instances/session.h"
+#include "instances/value.h"
 #include "operations/events.h"
 #include "util/log.h"
 
@@ -69,16 +69,16 @@ static void insert(struct instances *instances, struct instance *instance)
 	instances->count++;
 }
 
-/* A container of ours that runs although its keeper and the daemon are both gone goes on with a new keeper. */
+/* One of ours that runs although its keeper and the daemon are both gone goes on with a new keeper. */
 static void take_on_orphan(struct instance *instance)
 {
-	char path[PATH_MAX];
+	const struct driver *driver = driver_find(&instance->row);
 	struct error error = {0};
 
-	if (console_keeper_pid(instance->console) > 0 || driver_find(&instance->row) != &driver_lxc)
+	if (console_keeper_pid(instance->console) > 0 || !driver || !driver->runs)
 		return;
-	snprintf(path, sizeof(path), "%s/lxc", instance->instances->directory);
-	if (lxcpath_running(path, instance->row.name) && instance_take_on(instance, false, &error) < 0)
+	if (driver->runs(&instance->row, instance->instances->directory) &&
+	    instance_take_on(instance, false, &error) < 0)
 		log_error("%s: runs, but cannot be taken on: %s", instance->row.name, error_text(&error));
 }
 
@@ -135,7 +135,7 @@ void instances_autostart(struct instances *instances)
 	list_for_each (instance, &instances->all, link) {
 		struct instance_task *task;
 
-		if (instance_running(instance) || !config_true(instance->row.config, "boot.autostart"))
+		if (instance_running(instance) || !value_true(instance->row.config, "boot.autostart"))
 			continue;
 		task = calloc(1, sizeof(*task));
 		if (!task)

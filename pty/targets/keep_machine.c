@@ -145,26 +145,33 @@ static void on_frozen(struct keeper *keeper, json_int_t question)
 	keeper_tell(keeper);
 }
 
+/* It answers: from here on it runs. */
+static void on_answer(struct keeper *keeper)
+{
+	if (keeper->phase != KEEPER_STARTING)
+		return;
+	if (keeper->target->take)
+		keeper_resume(keeper);
+	else
+		keeper_begin(keeper);
+	keeper->target->take = false;
+}
+
 static void on_message(struct keeper *keeper, const struct qmp_message *message)
 {
 	switch (message->kind) {
-	case QMP_GREETING:
-		if (keeper->phase != KEEPER_STARTING)
-			return;
-		if (keeper->target->take)
-			keeper_resume(keeper);
-		else
-			keeper_begin(keeper);
-		keeper->target->take = false;
+	case QMP_GREETING: /* a thread of its own says that, while devices are still being made, or refused */
 		return;
 	case QMP_EVENT:
 		on_event(keeper, message);
 		return;
 	case QMP_RETURN:
-		if (message->id == QUESTION_STATUS)
+		if (message->id == QUESTION_STATUS) {
+			on_answer(keeper);
 			on_status(keeper, message->data);
-		else if (message->id >= QUESTION_FREEZE)
+		} else if (message->id >= QUESTION_FREEZE) {
 			on_frozen(keeper, message->id);
+		}
 		return;
 	case QMP_ERROR:
 		if (message->id >= QUESTION_FREEZE)

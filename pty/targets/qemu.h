@@ -26,7 +26,7 @@ int qemu_open_fifos(int directory, int *output, int *input);
 
 /*
  * Starts QEMU between the FIFOs. Returns its pid, its pidfd in `*pidfd`, and a connection to the keeper's monitor in
- * `*monitor`, whose first message tells that it has started; or -errno. That it ends instead shows at the monitor: then
+ * `*monitor`, whose first answer tells that it has started; or -errno. That it ends instead shows at the monitor: then
  * qemu_last_words() knows why.
  */
 pid_t qemu_spawn(int directory, const struct console_machine *machine, int *pidfd, int *monitor);

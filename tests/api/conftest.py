@@ -9,6 +9,7 @@ import pytest
 
 from consoled import Daemon, Foreign
 from guest import Container
+from machine import Machine
 from rest import Instance
 from session import Session
 from terminal import Terminal
@@ -151,6 +152,22 @@ def container(request):
 
     def make(on=None, name=None, create=True, start=True, **how):
         made.append(Container(on or request.getfixturevalue("daemon"), name or fresh_name(), **how))
+        if create:
+            made[-1].create()
+        return made[-1].start() if create and start else made[-1]
+
+    yield make
+    for each in made:
+        each.vanish()
+
+
+@pytest.fixture
+def machine(request):
+    """Makes virtual machines that are gone after the test, as container() makes containers."""
+    made = []
+
+    def make(on=None, name=None, create=True, start=True, **how):
+        made.append(Machine(on or request.getfixturevalue("daemon"), name or fresh_name(), **how))
         if create:
             made[-1].create()
         return made[-1].start() if create and start else made[-1]

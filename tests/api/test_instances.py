@@ -68,13 +68,6 @@ def test_new_instance_in_full(make):
     assert RFC3339.fullmatch(found["created_at"]) and found["last_used_at"] == NEVER
 
 
-def test_virtual_machine(daemon, name):
-    """Protocol 11: what a server without virtual machines says."""
-    body = {"name": name, "type": "virtual-machine", "source": {"type": "none"}}
-    text = 'Instance type "virtual-machine" is not supported on this server'
-    assert_error(daemon.api.post("/1.0/instances", body), 400, text)
-
-
 def test_duplicate_name(shell):
     """Protocol 11: a taken name is a 202 whose operation fails, in LXD's words."""
     operation = shell.api.run("POST", "/1.0/instances", {"name": shell.name, "source": {"type": "none"}})

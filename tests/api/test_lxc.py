@@ -144,12 +144,6 @@ def test_init_with_options(new, lxc):
     assert found["config"]["user.a"] == "b"
 
 
-def test_init_virtual_machine(new, lxc):
-    """Protocol 11: what a server without virtual machines says."""
-    text = 'Instance type "virtual-machine" is not supported on this server'
-    assert text in lxc("init", "--empty", "--vm", new.name, code=1)
-
-
 def test_init_twice(new, lxc):
     """Protocol 11: the second fails in LXD's words."""
     lxc("init", "--empty", new.name)

@@ -91,7 +91,7 @@ def test_server_document(api):
 def test_server_document_says_what_it_drives(daemon):
     """Issue: containers and programs."""
     environment = daemon.api.read("/1.0")["environment"]
-    assert environment["driver"] == "lxc | process"
+    assert environment["driver"] == "lxc | qemu | process"
     assert environment["driver_version"] == environment["server_version"]
 
 

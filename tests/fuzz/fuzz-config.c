@@ -7,6 +7,7 @@
 #include "instances/limit.h"
 #include "instances/raw_lxc.h"
 #include "instances/raw_qemu.h"
+#include "instances/value.h"
 #include "util/cleanup.h"
 
 #include <inttypes.h>
@@ -31,7 +32,7 @@ static void check_document(const char *text, size_t size)
 		if ((r < 0) != (error.text[0] != '\0'))
 			abort();
 	}
-	config_true(json, "boot.autostart");
+	value_true(json, "boot.autostart");
 }
 
 /* A size that is understood is the same when it is written in bytes. */
@@ -40,10 +41,10 @@ static void check_size(const char *text)
 	uint64_t bytes, again;
 	char plain[32];
 
-	if (config_parse_size(text, &bytes) < 0)
+	if (value_parse_size(text, &bytes) < 0)
 		return;
 	snprintf(plain, sizeof(plain), "%" PRIu64, bytes);
-	if (config_parse_size(plain, &again) < 0 || again != bytes)
+	if (value_parse_size(plain, &again) < 0 || again != bytes)
 		abort();
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "instances/config.h"
+#include "instances/value.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -327,12 +328,12 @@ static void test_get(void **state)
 {
 	json_auto_t *config = json_pack("{s:s, s:s, s:i}", "a", "1", "b", "", "c", 3);
 
-	assert_string_equal(config_get(config, "a", "x"), "1");
-	assert_string_equal(config_get(config, "b", "x"), "x");
-	assert_string_equal(config_get(config, "c", "x"), "x");
-	assert_string_equal(config_get(config, "d", "x"), "x");
-	assert_null(config_get(config, "d", NULL));
-	assert_null(config_get(NULL, "a", NULL));
+	assert_string_equal(value_get(config, "a", "x"), "1");
+	assert_string_equal(value_get(config, "b", "x"), "x");
+	assert_string_equal(value_get(config, "c", "x"), "x");
+	assert_string_equal(value_get(config, "d", "x"), "x");
+	assert_null(value_get(config, "d", NULL));
+	assert_null(value_get(NULL, "a", NULL));
 }
 
 static void test_true(void **state)
@@ -341,14 +342,14 @@ static void test_true(void **state)
 	static const char *const others[] = {"", "false", "0", "no", "off", "2", "t", "true ", "y"};
 	json_auto_t *config = json_object();
 
-	assert_false(config_true(config, "a"));
+	assert_false(value_true(config, "a"));
 	for (size_t i = 0; i < sizeof(truths) / sizeof(truths[0]); i++) {
 		json_object_set_new(config, "a", json_string(truths[i]));
-		assert_true(config_true(config, "a"));
+		assert_true(value_true(config, "a"));
 	}
 	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
 		json_object_set_new(config, "a", json_string(others[i]));
-		assert_false(config_true(config, "a"));
+		assert_false(value_true(config, "a"));
 	}
 }
 
@@ -409,14 +410,14 @@ static void test_sizes(void **state)
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		uint64_t bytes = 1;
 
-		if (config_parse_size(sizes[i].text, &bytes) != 0)
+		if (value_parse_size(sizes[i].text, &bytes) != 0)
 			fail_msg("%s is refused", sizes[i].text);
 		assert_int_equal(bytes, sizes[i].bytes);
 	}
 	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
 		uint64_t bytes;
 
-		if (config_parse_size(refused[i], &bytes) != -EINVAL)
+		if (value_parse_size(refused[i], &bytes) != -EINVAL)
 			fail_msg("%s is %" PRIu64, refused[i], bytes);
 	}
 }

@@ -676,6 +676,18 @@ static void test_failure(void **state)
 	expect_nothing_left(f);
 }
 
+/* By then the monitor has greeted. */
+static void test_failure_of_a_device(void **state)
+{
+	struct fixture *f = *state;
+
+	keep_guest(f, starting, "-device", "nonsense", false);
+	expect_state(f, KEEPER_STARTING);
+	expect_state(f, KEEPER_FAILED);
+	assert_non_null(strstr(f->text, "'nonsense' is not a valid device model name"));
+	expect_nothing_left(f);
+}
+
 static void test_no_qemu(void **state)
 {
 	struct fixture *f = *state;
@@ -892,6 +904,7 @@ int main(void)
 		with(test_stop_of_frozen),
 		with(test_kill_of_frozen),
 		with(test_failure),
+		with(test_failure_of_a_device),
 		with(test_no_qemu),
 		with(test_without_a_word),
 		with(test_stop_while_starting),
