@@ -2,6 +2,7 @@
 #include "instances/lxcpath.h"
 
 #include "instances/idmap.h"
+#include "pty/targets/command.h"
 #include "pty/watch.h"
 #include "util/cleanup.h"
 #include "util/identity.h"
@@ -10,16 +11,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <limits.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 
 #define MONITOR "lxc.monitor."
 #define DEFINITIONS (IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR)
@@ -250,30 +247,6 @@ int lxcpath_check_owner(const char *path, const char *name, struct error *error)
 
 /* --- who runs --- */
 
-/* FNV-1a, 64 bits: what liblxc puts into the socket's name where the whole does not fit. */
-static uint64_t hash(const char *text)
-{
-	uint64_t value = UINT64_C(0xcbf29ce484222325);
-
-	for (; *text; text++)
-		value = (value ^ (unsigned char)*text) * UINT64_C(0x100000001b3);
-	return value;
-}
-
-/* The abstract socket of a container's monitor, as liblxc names it (lxc_make_abstract_socket_name()). */
-static socklen_t monitor_address(const char *path, const char *name, struct sockaddr_un *address)
-{
-	char *text = address->sun_path + 1, whole[PATH_MAX + NAME_MAX];
-	size_t size = sizeof(address->sun_path) - 2; /* the NUL ahead of it, and liblxc's own at the end */
-
-	*address = (struct sockaddr_un){.sun_family = AF_UNIX};
-	if (snprintf(text, size, "%s/%s/command", path, name) >= (int)size) {
-		snprintf(whole, sizeof(whole), "%s/%s", path, name);
-		snprintf(text, size, "lxc/%016" PRIx64 "/command", hash(whole));
-	}
-	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(text));
-}
-
 /* Anybody may bind an abstract name, and what is said there would be believed. */
 static bool trusted(int fd, const char *path)
 {
@@ -289,7 +262,7 @@ bool lxcpath_running(const char *path, const char *name)
 {
 	cleanup_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	struct sockaddr_un address;
-	socklen_t length = monitor_address(path, name, &address);
+	socklen_t length = command_address(path, name, &address);
 
 	return fd >= 0 && connect(fd, (struct sockaddr *)&address, length) == 0 && trusted(fd, path);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pty/targets/monitor.h"
+#include "pty/targets/command.h"
 #include "pty/targets/lxc.h"
 #include "pty/targets/process.h"
 #include "pty/terminal.h"
@@ -20,7 +21,6 @@
 #include <sys/pidfd.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
-#include <sys/un.h>
 
 #define ACCEPTS 0x10000 /* /proc/net/unix: flags of a socket that listens */
 
@@ -76,37 +76,23 @@ static bool is_multiplexer(const char *link)
 	return length >= strlen("ptmx") && strcmp(link + length - strlen("ptmx"), "ptmx") == 0;
 }
 
-/* The name of the socket that a container's monitor answers liblxc's commands on, as /proc/net/unix has it. */
-static void command_socket_name(const struct console_container *container, char *name, size_t size)
-{
-	uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
-	int length = snprintf(name, size, "@%s/%s", container->path, container->name);
-
-	/* liblxc wants the whole address terminated at both ends */
-	if (length + strlen("/command") < sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1) {
-		strcat(name, "/command");
-		return;
-	}
-	for (const char *c = name + 1; *c; c++)
-		hash = (hash ^ (unsigned char)*c) * UINT64_C(0x100000001b3);
-	snprintf(name, size, "@lxc/%016llx/command", (unsigned long long)hash);
-}
-
-/* The inode of that socket; 0: no such container runs. */
+/* The inode of its command socket; 0: no such container runs. */
 static unsigned long command_socket(const struct console_container *container)
 {
-	char name[2 * PATH_MAX], line[PATH_MAX];
+	char line[PATH_MAX];
+	struct sockaddr_un address;
 	unsigned long found = 0;
 	FILE *file = fopen("/proc/net/unix", "re");
 
-	command_socket_name(container, name, sizeof(name));
+	command_address(container->path, container->name, &address);
+	address.sun_path[0] = '@'; /* as it stands there */
 	while (file && found == 0 && fgets(line, sizeof(line), file)) {
 		unsigned long flags, inode;
 		int at = 0;
 
 		line[strcspn(line, "\n")] = '\0';
 		if (sscanf(line, "%*s %*s %*s %lx %*s %*s %lu %n", &flags, &inode, &at) == 2 && at > 0 &&
-		    (flags & ACCEPTS) && strcmp(line + at, name) == 0)
+		    (flags & ACCEPTS) && strcmp(line + at, address.sun_path) == 0)
 			found = inode;
 	}
 	if (file)

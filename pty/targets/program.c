@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pty/targets/program.h"
+#include "pty/targets/child.h"
 #include "pty/terminal.h"
 #include "util/cleanup.h"
 
@@ -98,12 +99,7 @@ static void reset_open_files(void)
 /* The keeper's signals, files and habits are not the program's. */
 static void reset_process(void)
 {
-	sigset_t none;
-
-	for (int number = 1; number < NSIG; number++)
-		signal(number, SIG_DFL); /* fails for SIGKILL, SIGSTOP and the C library's own: nothing to reset */
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+	child_reset_signals();
 	close_range(STDERR_FILENO + 1, UINT_MAX, CLOSE_RANGE_CLOEXEC);
 	reset_open_files();
 	umask(022);
@@ -162,13 +158,9 @@ pid_t program_spawn(const struct console_program *program, int slave, int *pidfd
 		return -errno;
 	if (pid == 0)
 		run_child(program, slave, writer);
-	fd = pidfd_open(pid, 0);
-	if (fd < 0) {
-		int error = errno;
-
-		kill(pid, SIGKILL);
-		return -error;
-	}
+	fd = child_open_pidfd(pid);
+	if (fd < 0)
+		return fd;
 	*pidfd = fd;
 	*report = move_fd(&reader);
 	return pid;

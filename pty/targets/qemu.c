@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pty/targets/qemu.h"
 #include "pty/targets/accel.h"
+#include "pty/targets/child.h"
 #include "util/cleanup.h"
 
 #include <fcntl.h>
@@ -145,22 +146,12 @@ static int note_pid(void)
 	return fd < 0 || dprintf(fd, "%d\n", getpid()) < 0 ? -errno : 0;
 }
 
-static void reset_signals(void)
-{
-	sigset_t none;
-
-	for (int number = 1; number < NSIG; number++)
-		signal(number, SIG_DFL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
 /* The child: never returns. What fails is said where QEMU would say it. */
 static void become(int directory, const struct console_machine *machine, int log, char **argv,
 		   const int listeners[static MONITORS])
 {
 	setsid(); /* the keeper's session ends with it */
-	reset_signals();
+	child_reset_signals();
 	dup2(log, STDOUT_FILENO);
 	dup2(log, STDERR_FILENO);
 	if (fchdir(directory) == 0 && note_pid() == 0) {
@@ -196,8 +187,9 @@ pid_t qemu_spawn(int directory, const struct console_machine *machine, int *pidf
 {
 	cleanup_close int keepers = listen_at(directory, monitor_names[MONITOR_KEEPER]);
 	cleanup_close int daemons = listen_at(directory, monitor_names[MONITOR_DAEMON]);
-	cleanup_close int fd = -1, connection = -1;
+	cleanup_close int connection = -1;
 	pid_t pid;
+	int fd;
 
 	if (keepers < 0 || daemons < 0)
 		return keepers < 0 ? keepers : daemons;
@@ -207,14 +199,10 @@ pid_t qemu_spawn(int directory, const struct console_machine *machine, int *pidf
 	pid = spawn(directory, machine, (int[]){keepers, daemons});
 	if (pid < 0)
 		return pid;
-	fd = pidfd_open(pid, 0);
-	if (fd < 0) {
-		int error = errno;
-
-		kill(pid, SIGKILL);
-		return -error;
-	}
-	*pidfd = move_fd(&fd);
+	fd = child_open_pidfd(pid);
+	if (fd < 0)
+		return fd;
+	*pidfd = fd;
 	*monitor = move_fd(&connection);
 	return pid;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pty/targets/relay.h"
+#include "pty/targets/child.h"
 #include "pty/terminal.h"
 #include "util/cleanup.h"
 
@@ -85,8 +86,7 @@ static void run(int slave, int target, int owner)
 	int given[RELAY_DESCRIPTORS] = {[RELAY_SLAVE] = slave, [RELAY_TARGET] = target, [RELAY_OWNER] = owner};
 	sigset_t signals;
 
-	for (int number = 1; number < NSIG; number++)
-		signal(number, SIG_DFL);
+	child_reset_signals();
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGWINCH);
 	sigprocmask(SIG_SETMASK, &signals, NULL);
