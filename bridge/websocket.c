@@ -23,6 +23,8 @@
 
 #include <errno.h>
 #include <libwebsockets.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,6 +44,7 @@
 #define REQUEST_HEAD_MAX (16 * 1024)
 #define CLOSE_ANSWER_SECONDS 1 /* for the peer to answer our Close frame */
 #define CLOSE_FLUSH_SECONDS 5  /* for what was kept, and the Close frame behind it, to leave */
+#define TCP_TIMEOUT_MS 30000   /* for a peer to acknowledge what was sent; LXD has the same */
 #define DROP_TURNS 16          /* of the loop, at most, for lws to let go of dropped connections: it needs 2 */
 #define DESTROY_TURNS 3        /* of the loop, for libuv to let go of lws: it needs 1 */
 #define LWS_FDS_MAX 10000000   /* where more files than that may be open, lws takes the limit for a mistake */
@@ -52,6 +55,8 @@ struct websockets {
 	struct lws_context *context;
 	struct lws_vhost *vhost;
 	struct list all;
+	uv_timer_t ping; /* runs while there are connections over TCP */
+	unsigned int ping_ms, tcp_count;
 	struct websocket *adopting; /* while lws makes the connection and the handshake, at once */
 	int fds;                    /* lws has no place for this fd and higher ones */
 	const unsigned char *input; /* lws' receive buffer */
@@ -79,6 +84,7 @@ struct websocket {
 	bool established; /* the 101 has been sent */
 	bool paused, want_write, want_ping, flushing;
 	bool masked; /* the client has been seen to mask */
+	bool tcp;
 };
 
 /* lws' log. Its lines may quote a request, and that may hold a secret: all from there on is left out. */
@@ -289,8 +295,42 @@ static void on_failure(struct websocket *websocket)
 	shutdown(fd, SHUT_WR);
 }
 
+/* Pings every connection over TCP. One that has no room for a ping gets one when it has, not one for each time. */
+static void on_ping(uv_timer_t *timer)
+{
+	struct websockets *engine = timer->data;
+	struct websocket *websocket;
+
+	list_for_each (websocket, &engine->all, link)
+		if (websocket->tcp && websocket->state == STATE_OPEN)
+			websocket_ping(websocket);
+}
+
+/*
+ * A peer across a network may go without a word. The kernel gives up on one that does not acknowledge, but has to have
+ * sent it something. A peer on this machine cannot; and `lxc` never reads its control socket, where pings would pile
+ * up.
+ */
+static void keep_alive(struct websocket *websocket, int fd)
+{
+	struct websockets *engine = websocket->engine;
+	unsigned int timeout = TCP_TIMEOUT_MS;
+	int domain = AF_UNSPEC;
+	socklen_t size = sizeof(domain);
+
+	getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size);
+	if (domain != AF_INET && domain != AF_INET6)
+		return;
+	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof(timeout));
+	websocket->tcp = true;
+	if (engine->tcp_count++ == 0 && engine->ping_ms)
+		uv_timer_start(&engine->ping, on_ping, engine->ping_ms, engine->ping_ms);
+}
+
 static void release(struct websocket *websocket)
 {
+	if (websocket->tcp && --websocket->engine->tcp_count == 0)
+		uv_timer_stop(&websocket->engine->ping);
 	list_remove(&websocket->link);
 	free(websocket);
 }
@@ -356,7 +396,7 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *ses
 
 static int start(struct websockets *engine, const struct websockets_limits *limits)
 {
-	/* All zero: lws pings nobody and hangs up on nobody. */
+	/* All zero: lws pings nobody and hangs up on nobody. It would not tell TCP from unix sockets. */
 	static const lws_retry_bo_t no_keepalive = {0};
 	/* lws copies this, but not what `name` points at. Without session data on_failure() would not be called. */
 	const struct lws_protocols protocol = {
@@ -401,6 +441,9 @@ int websockets_create(struct websockets **engine, uv_loop_t *loop, const struct 
 		return -ENOMEM;
 	list_init(&created->all);
 	created->loop = loop;
+	created->ping_ms = limits->ping;
+	uv_timer_init(loop, &created->ping);
+	created->ping.data = created;
 	created->fds = fds < 0 || fds > LWS_FDS_MAX ? LWS_FDS_FALLBACK : (int)fds;
 	created->input_size = limits->receive_size + LWS_PRE;
 	if (created->input_size < WEBSOCKET_SCRATCH_SIZE)
@@ -429,6 +472,7 @@ void websockets_destroy(struct websockets *engine)
 		drop(websocket);
 	for (int turn = 0; turn < DROP_TURNS && !list_empty(&engine->all); turn++)
 		uv_run(engine->loop, UV_RUN_NOWAIT);
+	uv_close((uv_handle_t *)&engine->ping, NULL);
 	if (engine->context)
 		lws_context_destroy(engine->context);
 	for (int turn = 0; turn < DESTROY_TURNS; turn++)
@@ -467,6 +511,7 @@ int websockets_adopt(struct websockets *engine, int fd, const struct websocket_h
 	adopted->user = user;
 	adopted->code = CODE_ABNORMAL;
 	list_append(&engine->all, &adopted->link);
+	keep_alive(adopted, fd);
 	engine->adopting = adopted;
 	wsi = lws_adopt_socket_vhost_readbuf(engine->vhost, fd, head, take_head(fd, head));
 	engine->adopting = NULL;
@@ -485,9 +530,20 @@ int websocket_fd(const struct websocket *websocket)
 	return lws_get_socket_fd(websocket->wsi);
 }
 
+/* From the 101 on, which the client may have seen though `open` has yet to be told. */
+static bool can_send(const struct websocket *websocket)
+{
+	return websocket->state == STATE_OPEN || (websocket->state == STATE_OPENING && websocket->established);
+}
+
 bool websocket_ready(struct websocket *websocket)
 {
-	return websocket->state == STATE_OPEN && !lws_send_pipe_choked(websocket->wsi);
+	return can_send(websocket) && !lws_send_pipe_choked(websocket->wsi);
+}
+
+bool websocket_accepts(const struct websocket *websocket)
+{
+	return can_send(websocket) && !lws_partial_buffered(websocket->wsi);
 }
 
 void *websocket_scratch(struct websocket *websocket)
@@ -499,7 +555,7 @@ int websocket_send_scratch(struct websocket *websocket, enum websocket_kind kind
 {
 	enum lws_write_protocol type = kind == WEBSOCKET_TEXT ? LWS_WRITE_TEXT : LWS_WRITE_BINARY;
 
-	if (websocket->state != STATE_OPEN)
+	if (!can_send(websocket))
 		return -EPIPE;
 	if (lws_partial_buffered(websocket->wsi))
 		return -EAGAIN;

@@ -50,6 +50,7 @@ struct websocket_handler {
 struct websockets_limits {
 	size_t receive_size;    /* bytes of the receive buffer; also the largest piece given to `message` */
 	unsigned int handshake; /* seconds that an upgrade may take */
+	unsigned int ping; /* milliseconds between the pings of a connection over TCP; 0: none. Others get none ever */
 };
 
 /* Creates the engine on `loop`. -EIO if libwebsockets will not start (its libuv plug-in is a package of its own). */
@@ -71,9 +72,17 @@ int websockets_adopt(struct websockets *engine, int fd, const struct websocket_h
 /* The connection's socket, to ask the kernel about (SIOCOUTQ). Not to be read, written or closed. */
 int websocket_fd(const struct websocket *websocket);
 
-/* Whether a message sent now would go to the kernel at once (open, nothing queued, socket has room). One system call.
+/*
+ * Whether a message sent now would go to the kernel at once: the handshake is done (`open` may have yet to be told),
+ * nothing is queued, the socket has room. One system call.
  */
 bool websocket_ready(struct websocket *websocket);
+
+/*
+ * Whether a message sent now would be taken, by the kernel or, what that has no room for, by the engine, which then has
+ * to allocate. For who would rather keep the connection's buffer full than be asked again for each message.
+ */
+bool websocket_accepts(const struct websocket *websocket);
 
 /* The engine's scratch: WEBSOCKET_SCRATCH_SIZE bytes to be filled before websocket_send_scratch(). */
 void *websocket_scratch(struct websocket *websocket);

@@ -2,30 +2,6 @@
 /* Sockets that are full, slow, gone, or written to from elsewhere, and an engine that is destroyed with them. */
 #include "tests/unit/websocket-peer.h"
 
-#include <netinet/in.h>
-
-/* Over TCP, where sends may be cut, with small buffers. */
-static void pair_tcp(struct connection *connection, struct fixture *fixture)
-{
-	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t size = sizeof(address);
-	cleanup_close int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	int small = 16 * 1024;
-
-	assert_true(listener >= 0);
-	assert_int_equal(bind(listener, (struct sockaddr *)&address, size), 0);
-	assert_int_equal(listen(listener, 1), 0);
-	assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &size), 0);
-	connection->fixture = fixture;
-	connection->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_true(connection->fd >= 0);
-	setsockopt(connection->fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
-	assert_int_equal(connect(connection->fd, (struct sockaddr *)&address, size), 0);
-	connection->server_fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	assert_true(connection->server_fd >= 0);
-	setsockopt(connection->server_fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
-}
-
 /* A peer that never reads either. */
 static void test_close_unread(void **state)
 {
@@ -112,12 +88,6 @@ static void test_pause_in_message(void **state)
 	assert_int_equal(connection.messages, 200);
 	buffer_finish(&wire);
 	disconnect(&connection);
-}
-
-static uint32_t next_random(uint32_t *random)
-{
-	*random = *random * 1664525 + 1013904223;
-	return *random >> 8;
 }
 
 /* Messages cut anywhere, on their way and by fragments, with pauses at any moment: every byte comes once. */

@@ -10,6 +10,7 @@
 #include "util/cleanup.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -60,20 +61,26 @@ struct connection {
 	bool collects, echoes, pauses, streams, closes;
 };
 
-static int64_t now_ms(void)
+static inline int64_t now_ms(void)
 {
 	return (int64_t)(uv_hrtime() / 1000000);
 }
 
+static inline uint32_t next_random(uint32_t *random)
+{
+	*random = *random * 1664525 + 1013904223;
+	return *random >> 8;
+}
+
 /* ---- the server's side ---- */
 
-static unsigned char stream_byte(size_t offset)
+static inline unsigned char stream_byte(size_t offset)
 {
 	return (unsigned char)(offset * 7 + offset / 251);
 }
 
 /* Sends the stream as far as the socket takes it. */
-static void stream(struct connection *connection)
+static inline void stream(struct connection *connection)
 {
 	while (connection->sent < STREAM_SIZE && websocket_ready(connection->websocket)) {
 		unsigned char *scratch = websocket_scratch(connection->websocket);
@@ -90,7 +97,7 @@ static void stream(struct connection *connection)
 		websocket_close(connection->websocket, 0, NULL);
 }
 
-static void on_open(struct websocket *websocket, void *user)
+static inline void on_open(struct websocket *websocket, void *user)
 {
 	struct connection *connection = user;
 
@@ -101,8 +108,8 @@ static void on_open(struct websocket *websocket, void *user)
 		stream(connection);
 }
 
-static void on_message(struct websocket *websocket, void *user, enum websocket_kind kind, const void *data,
-		       size_t length, bool first, bool last)
+static inline void on_message(struct websocket *websocket, void *user, enum websocket_kind kind, const void *data,
+			      size_t length, bool first, bool last)
 {
 	struct connection *connection = user;
 
@@ -127,7 +134,7 @@ static void on_message(struct websocket *websocket, void *user, enum websocket_k
 				 0);
 }
 
-static void on_writable(struct websocket *websocket, void *user)
+static inline void on_writable(struct websocket *websocket, void *user)
 {
 	struct connection *connection = user;
 
@@ -137,7 +144,7 @@ static void on_writable(struct websocket *websocket, void *user)
 		stream(connection);
 }
 
-static void on_closed(struct websocket *websocket, void *user, unsigned int code)
+static inline void on_closed(struct websocket *websocket, void *user, unsigned int code)
 {
 	struct connection *connection = user;
 
@@ -151,7 +158,7 @@ static const struct websocket_handler handler = {on_open, on_message, on_writabl
 
 /* ---- the client's side ---- */
 
-static void receive(struct connection *connection, size_t limit)
+static inline void receive(struct connection *connection, size_t limit)
 {
 	char data[64 * 1024];
 
@@ -170,7 +177,7 @@ static void receive(struct connection *connection, size_t limit)
 }
 
 /* One turn of the loop, after waiting a little for something to happen there. */
-static void turn(struct fixture *fixture)
+static inline void turn(struct fixture *fixture)
 {
 	struct pollfd loop = {.fd = uv_backend_fd(&fixture->loop), .events = POLLIN};
 	int timeout = uv_backend_timeout(&fixture->loop);
@@ -189,7 +196,7 @@ static void turn(struct fixture *fixture)
 	}
 
 /* Lets pass what is under way, for tests that something does not happen. */
-static void settle(struct connection *connection)
+static inline void settle(struct connection *connection)
 {
 	for (int i = 0; i < 20; i++) {
 		turn(connection->fixture);
@@ -197,7 +204,7 @@ static void settle(struct connection *connection)
 	}
 }
 
-static void client_send(struct connection *connection, const void *data, size_t length)
+static inline void client_send(struct connection *connection, const void *data, size_t length)
 {
 	int64_t start = now_ms();
 
@@ -217,7 +224,7 @@ static void client_send(struct connection *connection, const void *data, size_t 
 }
 
 /* Appends a masked frame to `wire`; `head` is the first byte. */
-static void add_frame(struct buffer *wire, unsigned int head, const void *payload, size_t length)
+static inline void add_frame(struct buffer *wire, unsigned int head, const void *payload, size_t length)
 {
 	static const unsigned char mask[4] = {0x12, 0x34, 0x56, 0x78};
 	unsigned char header[14] = {(unsigned char)head};
@@ -243,7 +250,7 @@ static void add_frame(struct buffer *wire, unsigned int head, const void *payloa
 	}
 }
 
-static void client_frame(struct connection *connection, unsigned int head, const void *payload, size_t length)
+static inline void client_frame(struct connection *connection, unsigned int head, const void *payload, size_t length)
 {
 	struct buffer wire = {0};
 
@@ -259,7 +266,7 @@ struct frame {
 };
 
 /* Whether a whole frame has been received. */
-static bool next_frame(const struct connection *connection, struct frame *frame)
+static inline bool next_frame(const struct connection *connection, struct frame *frame)
 {
 	const unsigned char *data = (const unsigned char *)connection->received.data;
 	size_t have = connection->received.length, size = 2;
@@ -284,7 +291,7 @@ static bool next_frame(const struct connection *connection, struct frame *frame)
 	return true;
 }
 
-static void expect_frame(struct connection *connection, unsigned int head, const void *payload, size_t length)
+static inline void expect_frame(struct connection *connection, unsigned int head, const void *payload, size_t length)
 {
 	struct frame frame = {0};
 
@@ -297,7 +304,7 @@ static void expect_frame(struct connection *connection, unsigned int head, const
 	buffer_consume(&connection->received, frame.size);
 }
 
-static void expect_close(struct connection *connection, unsigned int code)
+static inline void expect_close(struct connection *connection, unsigned int code)
 {
 	struct frame frame = {0};
 
@@ -313,7 +320,7 @@ static void expect_close(struct connection *connection, unsigned int code)
 	buffer_consume(&connection->received, frame.size);
 }
 
-static void client_close(struct connection *connection, unsigned int code, const char *reason)
+static inline void client_close(struct connection *connection, unsigned int code, const char *reason)
 {
 	unsigned char payload[125] = {(unsigned char)(code >> 8), (unsigned char)code};
 
@@ -330,7 +337,7 @@ static void client_close(struct connection *connection, unsigned int code, const
 	"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"       \
 	"Sec-WebSocket-Version: 13\r\n"
 
-static void pair_unix(struct connection *connection, struct fixture *fixture)
+static inline void pair_unix(struct connection *connection, struct fixture *fixture)
 {
 	int pair[2];
 
@@ -340,8 +347,30 @@ static void pair_unix(struct connection *connection, struct fixture *fixture)
 	connection->fd = pair[1];
 }
 
+/* Over TCP, where sends may be cut, with small buffers. */
+static inline void pair_tcp(struct connection *connection, struct fixture *fixture)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t size = sizeof(address);
+	cleanup_close int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int small = 16 * 1024;
+
+	assert_true(listener >= 0);
+	assert_int_equal(bind(listener, (struct sockaddr *)&address, size), 0);
+	assert_int_equal(listen(listener, 1), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &size), 0);
+	connection->fixture = fixture;
+	connection->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_true(connection->fd >= 0);
+	setsockopt(connection->fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	assert_int_equal(connect(connection->fd, (struct sockaddr *)&address, size), 0);
+	connection->server_fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	assert_true(connection->server_fd >= 0);
+	setsockopt(connection->server_fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
+}
+
 /* Gives the server its end of the pair. Nothing is told meanwhile. */
-static void adopt(struct connection *connection)
+static inline void adopt(struct connection *connection)
 {
 	assert_int_equal(websockets_adopt(connection->fixture->engine, connection->server_fd, &handler, connection,
 					  &connection->websocket),
@@ -352,7 +381,7 @@ static void adopt(struct connection *connection)
 }
 
 /* Takes the server's answer off what was received, into `head`. */
-static bool take_head(struct connection *connection, char head[static 1024])
+static inline bool take_head(struct connection *connection, char head[static 1024])
 {
 	const char *end = connection->received.length
 				  ? memmem(connection->received.data, connection->received.length, "\r\n\r\n", 4)
@@ -370,8 +399,8 @@ static bool take_head(struct connection *connection, char head[static 1024])
 }
 
 /* Makes the upgrade with further header lines, and `early` right behind it. */
-static void upgrade(struct connection *connection, const char *headers, const struct buffer *early,
-		    char head[static 1024])
+static inline void upgrade(struct connection *connection, const char *headers, const struct buffer *early,
+			   char head[static 1024])
 {
 	struct buffer wire = {0};
 
@@ -388,7 +417,7 @@ static void upgrade(struct connection *connection, const char *headers, const st
 	wait_for(connection, connection->opened == 1);
 }
 
-static void connect_client(struct connection *connection, struct fixture *fixture)
+static inline void connect_client(struct connection *connection, struct fixture *fixture)
 {
 	char head[1024];
 
@@ -396,7 +425,7 @@ static void connect_client(struct connection *connection, struct fixture *fixtur
 	upgrade(connection, "", NULL, head);
 }
 
-static void disconnect(struct connection *connection)
+static inline void disconnect(struct connection *connection)
 {
 	close_fd(&connection->fd);
 	if (connection->websocket)
@@ -405,7 +434,7 @@ static void disconnect(struct connection *connection)
 	buffer_finish(&connection->message);
 }
 
-static int setup(void **state)
+static inline int setup(void **state)
 {
 	static const struct websockets_limits limits = {.receive_size = RECEIVE_SIZE, .handshake = 1};
 	struct fixture *fixture = calloc(1, sizeof(*fixture));
@@ -417,7 +446,7 @@ static int setup(void **state)
 	return 0;
 }
 
-static int teardown(void **state)
+static inline int teardown(void **state)
 {
 	struct fixture *fixture = *state;
 
