@@ -11,7 +11,9 @@
 
 struct events;
 struct instances;
+struct log_screen;
 struct operations;
+struct shot;
 
 #define API_BODY_MAX (1024 * 1024) /* bytes of a request's body; LXD's clients send a few hundred */
 
@@ -19,6 +21,8 @@ struct api {
 	struct instances *instances;
 	struct operations *operations;
 	struct events *events;
+	struct shot *shots;         /* screenshots that clients wait for; NULL at first */
+	struct log_screen *screens; /* of text, likewise; the first is being drawn */
 };
 
 /*

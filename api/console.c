@@ -1,23 +1,58 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/body.h"
 #include "api/handlers.h"
-#include "api/range.h"
+#include "instances/history.h"
 #include "instances/instance.h"
 #include "instances/session.h"
 #include "operations/events.h"
 #include "operations/operation.h"
 
 #include <errno.h>
-#include <stdio.h>
+#include <inttypes.h>
 #include <string.h>
-#include <time.h>
+#include <sys/param.h>
 
-/* The body of POST: api.InstanceConsolePost, with Incus' `force`. */
+/* The body of POST: api.InstanceConsolePost, with Incus' `force` and what is our own. */
 struct console_request {
 	int64_t width, height;
 	const char *type;
 	bool force;
+	const char *mode, *replay;
+	bool notices;
+	int64_t offset, scrollback; /* -1: not given */
 };
+
+/* Takes the place that `word` has among `words`, the first if it is empty. -1: it is none of them. */
+static int choose(const char *word, const char *const *words)
+{
+	for (int i = 0; words[i]; i++)
+		if (!*word || strcmp(word, words[i]) == 0)
+			return i;
+	return -1;
+}
+
+static const char *const types[] = {"console", "vga", NULL};
+static const char *const modes[] = {"write", "watch", NULL};
+static const char *const replays[] = {
+	[SESSION_REPLAY_NONE] = "none", [SESSION_REPLAY_LOG] = "log", [SESSION_REPLAY_SCREEN] = "screen", NULL};
+
+/* What LXD does not know of. */
+static int check_additions(const struct console_request *wanted, struct error *error)
+{
+	if (choose(wanted->mode, modes) < 0)
+		return error_set(error, -EINVAL, "mode: one of write, watch, not \"%s\"", wanted->mode);
+	if (strcmp(wanted->mode, "watch") == 0 && strcmp(wanted->type, "vga") == 0)
+		return error_set(error, -EINVAL, "mode: watch: only of a text console");
+	if (choose(wanted->replay, replays) < 0)
+		return error_set(error, -EINVAL, "replay: one of none, log, screen, not \"%s\"", wanted->replay);
+	if (wanted->offset < -1)
+		return error_set(error, -EINVAL, "offset: a number of bytes, not %" PRId64, wanted->offset);
+	if (wanted->offset >= 0 && *wanted->replay)
+		return error_set(error, -EINVAL, "offset: is a replay of its own, and goes with no other");
+	if (wanted->scrollback < -1 || wanted->scrollback > SESSION_SCROLLBACK_MAX)
+		return error_set(error, -EINVAL, "scrollback: 0 to %d lines", SESSION_SCROLLBACK_MAX);
+	return 0;
+}
 
 static int decode(const struct request *request, struct console_request *wanted, json_t **document, struct error *error)
 {
@@ -26,6 +61,11 @@ static int decode(const struct request *request, struct console_request *wanted,
 		{"height", BODY_INTEGER, &wanted->height},
 		{"type", BODY_STRING, &wanted->type},
 		{"force", BODY_BOOLEAN, &wanted->force},
+		{"mode", BODY_STRING, &wanted->mode},
+		{"replay", BODY_STRING, &wanted->replay},
+		{"notices", BODY_BOOLEAN, &wanted->notices},
+		{"offset", BODY_INTEGER, &wanted->offset},
+		{"scrollback", BODY_INTEGER, &wanted->scrollback},
 		{0},
 	};
 	int r;
@@ -36,24 +76,23 @@ static int decode(const struct request *request, struct console_request *wanted,
 	r = body_decode(request, BODY_WHOLE, "InstanceConsolePost", fields, document, error);
 	if (r < 0)
 		return r;
-	if (!*wanted->type)
-		wanted->type = "console";
-	if (strcmp(wanted->type, "console") != 0 && strcmp(wanted->type, "vga") != 0)
+	if (choose(wanted->type, types) < 0)
 		return error_set(error, -EINVAL, "Unknown console type \"%s\"", wanted->type);
-	return 0;
+	return check_additions(wanted, error);
 }
 
 static int check(const struct instance *instance, const struct console_request *wanted, struct error *error)
 {
-	if (strcmp(wanted->type, "vga") == 0)
-		return error_set(error, -EINVAL,
-				 instance->row.type == INSTANCE_CONTAINER
-					 ? "VGA console is only supported by virtual machines"
-					 : "The graphical console of virtual machines is not supported yet");
+	uint64_t head = ring_head(console_ring(instance->console));
+
+	if (strcmp(wanted->type, "vga") == 0 && instance->row.type == INSTANCE_CONTAINER)
+		return error_set(error, -EINVAL, "VGA console is only supported by virtual machines");
 	if (!instance_running(instance))
 		return error_set(error, -EINVAL, "Instance is not running");
 	if (instance->status == INSTANCE_FROZEN)
 		return error_set(error, -EINVAL, "Instance is frozen");
+	if (wanted->offset > 0 && (uint64_t)wanted->offset > head)
+		return error_set(error, -EINVAL, "offset: the log ends at %" PRIu64, head);
 	return 0;
 }
 
@@ -76,7 +115,9 @@ static bool is_command_line(const struct request *request)
 
 int console_post(struct api *api, struct request *request, struct response *response, struct error *error)
 {
-	struct console_request wanted = {.type = ""};
+	struct console_request wanted = {
+		.type = "", .mode = "", .replay = "", .notices = true, .offset = -1, .scrollback = -1};
+	const struct session_kind *kind;
 	json_auto_t *document = NULL;
 	struct operation *operation;
 	struct session_config config;
@@ -90,112 +131,21 @@ int console_post(struct api *api, struct request *request, struct response *resp
 		r = check(instance, &wanted, error);
 	if (r < 0)
 		return r;
+	kind = strcmp(wanted.type, "vga") == 0 ? &session_vga : &session_console;
 	config = (struct session_config){
 		.width = clamp(wanted.width),
 		.height = clamp(wanted.height),
+		.watch = strcmp(wanted.mode, "watch") == 0,
+		.quiet = !wanted.notices,
 		.force = wanted.force,
 		.from_boot = is_command_line(request),
+		.replay = wanted.offset >= 0 ? SESSION_REPLAY_OFFSET : choose(wanted.replay, replays),
+		.offset = (uint64_t)MAX(wanted.offset, 0),
+		.scrollback = (unsigned int)MAX(wanted.scrollback, 0),
 		.requestor = request->identity,
 	};
-	r = session_create(instance, &config, &operation, error);
+	r = session_create(instance, kind, &config, &operation, error);
 	return r < 0 ? r : response_async(response, operation_json(operation, &request->identity));
-}
-
-/* The time of the log's last byte, as HTTP writes it (RFC 9110 section 5.6.7). */
-static int add_last_modified(struct response *response, int64_t written_at)
-{
-	time_t seconds = (time_t)(written_at / 1000000000);
-	char text[64];
-	struct tm parts;
-
-	if (!written_at)
-		return 0;
-	strftime(text, sizeof(text), "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&seconds, &parts));
-	return response_header(response, "Last-Modified", "%s", text);
-}
-
-/* Incus' `type`: the log of the text console. Of a container it gives that for `vga`, too. */
-static int check_type(const struct request *request, const struct instance *instance, struct error *error)
-{
-	const char *type = request_query(request, "type");
-
-	if (!type || !*type || strcmp(type, "log") == 0)
-		return 0;
-	if (strcmp(type, "vga") == 0)
-		return instance->row.type == INSTANCE_CONTAINER
-			       ? 0
-			       : error_set(error, -EINVAL,
-					   "The graphical console of virtual machines is not supported yet");
-	return error_set(error, -EIO, "Invalid value for type parameter: %s", type);
-}
-
-/* The log as it is now, in one copy: an answer does not change, however slowly it is then read. Consumed by the caller.
- */
-static int copy_log(const struct ring *ring, char **log, size_t *size)
-{
-	uint64_t offset = ring_tail(ring), lost;
-
-	*size = (size_t)(ring_head(ring) - offset);
-	*log = malloc(*size + 1);
-	if (!*log)
-		return -ENOMEM;
-	*size = ring_read(ring, &offset, *log, *size, &lost);
-	return 0;
-}
-
-/* Cuts the log to the part that a Range header asks for. */
-static int cut(const struct request *request, struct response *response, char *log, size_t *size)
-{
-	size_t from, length, whole = *size;
-	int r = range_parse(request->header(request, "Range"), whole, &from, &length);
-
-	if (r == -ERANGE) {
-		*size = 0;
-		response->status = 416;
-		return response_header(response, "Content-Range", "bytes */%zu", whole);
-	}
-	if (r == 0)
-		return 0;
-	memmove(log, log + from, length);
-	*size = length;
-	response->status = 206;
-	return response_header(response, "Content-Range", "bytes %zu-%zu/%zu", from, from + length - 1, whole);
-}
-
-static int answer_log(const struct request *request, struct response *response, const struct ring *ring)
-{
-	char *log;
-	size_t size;
-	int r = copy_log(ring, &log, &size);
-
-	if (r < 0)
-		return r;
-	r = response_bytes(response, "application/octet-stream", log, size);
-	if (r == 0)
-		r = cut(request, response, log, &response->length);
-	if (r == 0)
-		r = response_header(response, "Accept-Ranges", "bytes");
-	if (r == 0)
-		r = response_header(response, "Content-Disposition", "inline;filename=");
-	if (r == 0)
-		r = response_header(response, "X-Content-Type-Options", "nosniff");
-	return r < 0 ? r : add_last_modified(response, ring_written_at(ring));
-}
-
-int console_get(struct api *api, struct request *request, struct response *response, struct error *error)
-{
-	struct instance *instance;
-	int r;
-
-	r = find_instance(api, request, &instance, error);
-	if (r == 0)
-		r = check_type(request, instance, error);
-	if (r == 0)
-		r = answer_log(request, response, console_ring(instance->console));
-	if (r == 0 && instance_running(instance))
-		events_lifecycle(api->events, "instance-console-retrieved", instance->row.name, &request->identity,
-				 NULL);
-	return r;
 }
 
 int console_delete(struct api *api, struct request *request, struct response *response, struct error *error)
@@ -214,6 +164,7 @@ int console_delete(struct api *api, struct request *request, struct response *re
 	r = console_clear(instance->console);
 	if (r < 0)
 		return error_set(error, -EIO, "The console's log could not be emptied: %s", strerror(-r));
-	events_lifecycle(api->events, "instance-console-reset", instance->row.name, &request->identity, NULL);
+	history_tell(api->instances->history, instance->row.name,
+		     &(struct history_entry){.action = HISTORY_LOG_CLEARED, .who = &request->identity});
 	return response_sync(response, NULL);
 }

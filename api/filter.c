@@ -109,7 +109,7 @@ static int parse_clause(struct clause *clause, char **rest, struct error *error)
 {
 	const char *comparison;
 
-	clause->field = take_word(rest);
+	clause->field = cut(rest, strcspn(*rest, BLANKS)); /* there is one: the caller has looked */
 	if (strcasecmp(clause->field, "not") == 0) {
 		clause->negated = true;
 		clause->field = take_word(rest);

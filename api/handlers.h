@@ -49,6 +49,12 @@ int state_put(struct api *api, struct request *request, struct response *respons
 int console_get(struct api *api, struct request *request, struct response *response, struct error *error);
 int console_post(struct api *api, struct request *request, struct response *response, struct error *error);
 int console_delete(struct api *api, struct request *request, struct response *response, struct error *error);
+int console_input_post(struct api *api, struct request *request, struct response *response, struct error *error);
+int console_history_get(struct api *api, struct request *request, struct response *response, struct error *error);
+int console_boots_get(struct api *api, struct request *request, struct response *response, struct error *error);
+int sessions_get(struct api *api, struct request *request, struct response *response, struct error *error);
+int session_get(struct api *api, struct request *request, struct response *response, struct error *error);
+int session_delete(struct api *api, struct request *request, struct response *response, struct error *error);
 int log_get(struct api *api, struct request *request, struct response *response, struct error *error);
 int logs_get(struct api *api, struct request *request, struct response *response, struct error *error);
 

@@ -49,15 +49,16 @@ static int decode(const struct request *request, const char *type, struct descri
 /* A row that is what `said` says over what `base` (may be NULL) holds. Empty strings stay, absent maps are empty. */
 static int make_row(const struct description *said, const struct store_row *base, bool merge, struct store_row *row)
 {
-	json_t *config = merge ? json_copy(base->config) : json_object();
-	json_t *devices = merge ? json_copy(base->devices) : json_object();
+	const struct store_row *under = merge ? base : NULL;
+	json_t *config = under ? json_copy(under->config) : json_object();
+	json_t *devices = under ? json_copy(under->devices) : json_object();
 
 	*row = base ? *base : (struct store_row){.created_at = timestamp_now()};
-	row->name = strdup(said->name ? said->name : base->name);
-	row->description = strdup(said->text ? said->text : base && merge ? base->description : "");
+	row->name = strdup(base ? base->name : said->name); /* a name in the body is no rename */
+	row->description = strdup(said->text ? said->text : under ? under->description : "");
 	row->config = config;
 	row->devices = devices;
-	row->profiles = said->profiles ? json_copy(said->profiles) : merge ? json_copy(base->profiles) : json_array();
+	row->profiles = said->profiles ? json_copy(said->profiles) : under ? json_copy(under->profiles) : json_array();
 	row->ephemeral = said->ephemeral;
 	if (said->config)
 		json_object_update(config, said->config);
@@ -171,7 +172,6 @@ static int read_update(struct api *api, struct request *request, bool merge, str
 		r = decode(request, "InstancePut", &said, &document, error);
 	if (r == 0)
 		r = check_profiles(said.profiles, error);
-	said.name = NULL; /* a name in the body is no rename */
 	return r < 0 ? r : make_row(&said, &(*instance)->row, merge, row);
 }
 

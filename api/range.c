@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/param.h>
+#include <time.h>
+
+#define HTTP_DATE "%a, %d %b %Y %H:%M:%S GMT"
 
 /* A run of digits; what is too large for a size_t is as large as one can be. Moves `*text` behind it. */
 static bool parse_number(const char **text, size_t *number)
@@ -45,4 +48,22 @@ int range_parse(const char *value, size_t size, size_t *from, size_t *length)
 	*from = first;
 	*length = MIN(last, size - 1) - first + 1;
 	return 1;
+}
+
+void http_date_format(int64_t seconds, char text[static HTTP_DATE_LENGTH + 1])
+{
+	struct tm parts;
+
+	strftime(text, HTTP_DATE_LENGTH + 1, HTTP_DATE, gmtime_r(&(time_t){seconds}, &parts));
+}
+
+int http_date_parse(const char *text, int64_t *seconds)
+{
+	struct tm parts = {0};
+	const char *end = text ? strptime(text, HTTP_DATE, &parts) : NULL;
+
+	if (!end || *end)
+		return -EINVAL;
+	*seconds = timegm(&parts);
+	return 0;
 }

@@ -119,6 +119,23 @@ int response_bytes(struct response *response, const char *content_type, char *bo
 	return response_header(response, "Content-Type", "%s", content_type);
 }
 
+int response_streamed(struct response *response, const char *content_type, uint64_t length,
+		      const struct response_stream *stream, void *context)
+{
+	int r = response_bytes(response, content_type, NULL, length);
+
+	if (r < 0)
+		return r;
+	response->stream = stream;
+	response->context = context;
+	return 0;
+}
+
+void response_more(struct response *response)
+{
+	response->more(response);
+}
+
 int response_header(struct response *response, const char *name, const char *format, ...)
 {
 	struct response_header *header = &response->headers[response->header_count];
@@ -148,6 +165,9 @@ void response_finish(struct response *response)
 {
 	free(response->body);
 	response->body = NULL;
+	if (response->stream)
+		response->stream->finished(response);
+	response->stream = NULL;
 	while (response->header_count)
 		free(response->headers[--response->header_count].value);
 }

@@ -37,6 +37,12 @@ static json_t *extensions(void)
 		"instance_get_full",
 		"instance_bulk_state_change",
 		"console_force",
+		"instance_console_screenshot",
+		"consoled_console_sessions",
+		"consoled_console_log",
+		"consoled_console_history",
+		"consoled_console_wait",
+		"consoled_console_input",
 	};
 	json_t *list = json_array();
 

@@ -7,7 +7,8 @@
  * A request is an exchange: made when its first line has been read, freed when libmicrohttpd is done with it. In
  * between libmicrohttpd calls on_request() once for the head, for each piece of the body, and once at its end. For a
  * deferred response the connection is suspended after that; to have it closed instead of answered, it is resumed
- * without a response, and on_request(), which is then called again, refuses.
+ * without a response, and on_request(), which is then called again, refuses. A streamed body that has nothing to send
+ * suspends the connection likewise; to have that closed, on_read() fails.
  */
 #include "daemon/http.h"
 
@@ -35,6 +36,9 @@
 #define RECEIVED_MAX (32 * 1024 * 1024)
 #define SMALL_BODY (16 * 1024)
 
+#define STREAM_BLOCK (16 * 1024) /* of a streamed body of known length */
+#define STREAM_BLOCK_OLD 1024    /* of another, to a client of HTTP/1.0; a chunk is what is left of the pool */
+
 struct http {
 	struct api *api;
 	struct MHD_Daemon *daemon;
@@ -43,7 +47,7 @@ struct http {
 	unsigned int open_handles;
 	size_t unsent, unsent_max; /* bytes of answers under way */
 	size_t received;           /* bytes of bodies, until their requests are done with */
-	bool resumed;              /* a connection has been resumed since the last MHD_run() */
+	bool again;                /* MHD_run() must be called once more */
 	bool closing;
 	struct list deferred; // exchange::link
 };
@@ -204,27 +208,6 @@ static enum MHD_Result collect(struct exchange *exchange, const char *data, size
 	return MHD_YES;
 }
 
-static enum MHD_Result send_response(struct exchange *exchange)
-{
-	struct response *response = &exchange->response;
-	struct http *http = exchange->http;
-	struct MHD_Response *reply;
-	size_t i;
-
-	if (response->length > SMALL_ANSWER && http->unsent + response->length > http->unsent_max)
-		return refuse(exchange->connection, &too_much_unsent);
-	reply = MHD_create_response_from_buffer(response->length, response->body, MHD_RESPMEM_MUST_FREE);
-	if (!reply)
-		return MHD_NO;
-	exchange->unsent = response->length;
-	http->unsent += response->length;
-	response->body = NULL; /* consumed */
-	for (i = 0; i < response->header_count; i++)
-		if (!MHD_add_response_header(reply, response->headers[i].name, response->headers[i].value))
-			log_warn("Left out a header: %s", response->headers[i].name);
-	return send_reply(exchange->connection, response->status, reply);
-}
-
 /* Has MHD_run() called soon, from the loop. */
 static void wake(struct http *http);
 
@@ -243,14 +226,15 @@ static void resume(struct exchange *exchange)
 		uv_close((uv_handle_t *)&exchange->watch->poll, on_watch_closed);
 	exchange->watch = NULL;
 	MHD_resume_connection(exchange->connection);
-	http->resumed = true;
+	http->again = true;
 	wake(http);
 }
 
 static void cancel(struct exchange *exchange)
 {
 	exchange->cancelled = true;
-	exchange->response.cancelled(&exchange->response);
+	if (exchange->response.cancelled)
+		exchange->response.cancelled(&exchange->response);
 	resume(exchange);
 }
 
@@ -277,6 +261,97 @@ static void watch(struct exchange *exchange)
 	uv_poll_start(&made->poll, UV_DISCONNECT, on_client_left);
 }
 
+/* Until resume(). */
+static void suspend(struct exchange *exchange)
+{
+	list_append(&exchange->http->deferred, &exchange->link);
+	MHD_suspend_connection(exchange->connection);
+	watch(exchange);
+}
+
+/* --- streamed bodies --- */
+
+/* More to send, for an exchange that waits for it. */
+static void on_more(struct response *response)
+{
+	struct exchange *exchange = container_of(response, struct exchange, response);
+
+	if (!list_empty(&exchange->link))
+		resume(exchange);
+}
+
+static ssize_t on_read(void *context, uint64_t position, char *data, size_t size)
+{
+	struct exchange *exchange = context;
+	struct response *response = &exchange->response;
+	bool ends = exchange->cancelled || exchange->http->closing;
+	ssize_t got = ends ? -ECANCELED : response->stream->read(response, data, size);
+
+	if (got > 0)
+		return got;
+	if (got == 0)
+		return MHD_CONTENT_READER_END_OF_STREAM;
+	if (got == -EAGAIN) {
+		suspend(exchange);
+		return 0;
+	}
+	exchange->http->again = true; /* the connection is closed in the next run only */
+	return MHD_CONTENT_READER_END_WITH_ERROR;
+}
+
+static struct MHD_Response *reply_with_bytes(struct exchange *exchange)
+{
+	struct response *response = &exchange->response;
+	struct MHD_Response *reply =
+		MHD_create_response_from_buffer(response->length, response->body, MHD_RESPMEM_MUST_FREE);
+
+	if (!reply)
+		return NULL;
+	exchange->unsent = response->length;
+	exchange->http->unsent += response->length;
+	response->body = NULL; /* consumed */
+	return reply;
+}
+
+static struct MHD_Response *reply_with_stream(struct exchange *exchange)
+{
+	struct response *response = &exchange->response;
+	bool known = response->length != RESPONSE_LENGTH_UNKNOWN;
+	struct MHD_Response *reply =
+		MHD_create_response_from_callback(known ? response->length : MHD_SIZE_UNKNOWN,
+						  known ? STREAM_BLOCK : STREAM_BLOCK_OLD, on_read, exchange, NULL);
+
+	if (!reply)
+		return NULL;
+	exchange->unsent = response->held;
+	exchange->http->unsent += response->held;
+	if (!known && !response->held) { /* the patience is for this answer alone */
+		MHD_set_connection_option(exchange->connection, MHD_CONNECTION_OPTION_TIMEOUT, 0u);
+		MHD_add_response_header(reply, "Connection", "close");
+	}
+	return reply;
+}
+
+/* --- answers --- */
+
+static enum MHD_Result send_response(struct exchange *exchange)
+{
+	struct response *response = &exchange->response;
+	struct http *http = exchange->http;
+	struct MHD_Response *reply;
+	size_t held = response->stream ? response->held : (size_t)response->length, i;
+
+	if (held > SMALL_ANSWER && http->unsent + held > http->unsent_max)
+		return refuse(exchange->connection, &too_much_unsent);
+	reply = response->stream ? reply_with_stream(exchange) : reply_with_bytes(exchange);
+	if (!reply)
+		return MHD_NO;
+	for (i = 0; i < response->header_count; i++)
+		if (!MHD_add_response_header(reply, response->headers[i].name, response->headers[i].value))
+			log_warn("Left out a header: %s", response->headers[i].name);
+	return send_reply(exchange->connection, response->status, reply);
+}
+
 static void on_complete(struct response *response)
 {
 	struct exchange *exchange = container_of(response, struct exchange, response);
@@ -294,12 +369,11 @@ static enum MHD_Result answer(struct exchange *exchange)
 	request->body = exchange->body.data;
 	request->body_length = exchange->body.length;
 	exchange->response.complete = on_complete;
+	exchange->response.more = on_more;
 	api_handle(exchange->http->api, request, &exchange->response);
 	if (!exchange->response.deferred)
 		return send_response(exchange);
-	list_append(&exchange->http->deferred, &exchange->link);
-	MHD_suspend_connection(exchange->connection);
-	watch(exchange);
+	suspend(exchange);
 	return MHD_YES;
 }
 
@@ -354,9 +428,9 @@ static void run(struct http *http)
 {
 	unsigned long long timeout = 0;
 
-	http->resumed = false;
+	http->again = false;
 	MHD_run(http->daemon);
-	if (http->resumed || MHD_get_timeout(http->daemon, &timeout))
+	if (http->again || MHD_get_timeout(http->daemon, &timeout))
 		uv_timer_start(&http->timer, on_timer, timeout, 0);
 	else
 		uv_timer_stop(&http->timer);

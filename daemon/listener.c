@@ -140,7 +140,7 @@ static void hand_on(struct listener *listener, int fd, const struct identity *id
 void front_door(struct listener *listener, int fd, const struct identity *identity)
 {
 	char bytes[HEAD_MAX];
-	struct head head;
+	struct head head = {0};
 	int verdict = look(fd, bytes, &head);
 
 	if (verdict == HEAD_INCOMPLETE)
@@ -153,7 +153,7 @@ void front_door(struct listener *listener, int fd, const struct identity *identi
 static void on_arrival(struct listener *listener, struct parked *parked, bool left)
 {
 	char bytes[HEAD_MAX];
-	struct head head;
+	struct head head = {0};
 	struct identity identity = parked->identity;
 	int verdict = look(parked->fd, bytes, &head);
 
@@ -274,6 +274,10 @@ static int open_socket(struct listener *listener, const struct listener_config *
 {
 	int r;
 
+	if (config->inherited > 0) {
+		listener->fd = config->inherited;
+		return 0;
+	}
 	if (strlen(config->path) >= sizeof(listener->address.sun_path))
 		return error_set(error, -ENAMETOOLONG, "The path of the socket is too long: %s", config->path);
 	listener->address.sun_family = AF_UNIX;

@@ -20,6 +20,7 @@ struct listener_config {
 	const char *group;         /* may connect as well as the owner; NULL: nobody else */
 	unsigned int parked_max;   /* connections with half a request head, at least 1; one more closes the oldest */
 	unsigned int head_timeout; /* milliseconds until such a connection is closed */
+	int inherited; /* a socket that listens already and stays its maker's, consumed; 0: to be made at `path` */
 };
 
 /*

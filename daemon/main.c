@@ -24,10 +24,10 @@ int main(int argc, char **argv)
 	if (r == 0) {
 		printf("consoled " CONSOLED_VERSION " is ready on %s\n", server.socket_path);
 		fflush(stdout);
-		notify("READY=1");
+		notify_ready(server.socket_path);
 		trim();
 		server_run(&server);
-		notify("STOPPING=1");
+		notify_stopping();
 	} else {
 		error.code = r;
 		log_error("%s", error_text(&error));

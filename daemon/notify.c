@@ -4,12 +4,13 @@
 #include "util/cleanup.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
-void notify(const char *state)
+static void notify(const char *state)
 {
 	const char *path = getenv("NOTIFY_SOCKET");
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -25,4 +26,18 @@ void notify(const char *state)
 	if (fd >= 0)
 		sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&address,
 		       (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length));
+}
+
+void notify_ready(const char *path)
+{
+	cleanup_free char *state = NULL;
+
+	if (asprintf(&state, "READY=1\nSTATUS=Serving %s", path) < 0)
+		state = NULL;
+	notify(state ? state : "READY=1");
+}
+
+void notify_stopping(void)
+{
+	notify("STOPPING=1\nSTATUS=Ending; instances go on");
 }

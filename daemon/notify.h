@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Tells the service manager how far we are (sd_notify(3)), where it wants to know: $NOTIFY_SOCKET. */
+/*
+ * Tells the service manager how far we are (sd_notify(3)), where it wants to know: $NOTIFY_SOCKET. Never blocks; errors
+ * are nobody's business but the manager's.
+ */
 #pragma once
 
-/* `state` is "READY=1", "STOPPING=1". Never blocks; errors are nobody's business but the manager's. */
-void notify(const char *state);
+/* We serve, on the socket at `path`. */
+void notify_ready(const char *path);
+
+/* We are about to end. */
+void notify_stopping(void);

@@ -2,7 +2,9 @@
 #include "daemon/server.h"
 
 #include "bridge/websocket.h"
+#include "daemon/activation.h"
 #include "daemon/lock.h"
+#include "instances/history.h"
 #include "pty/console.h"
 #include "util/cleanup.h"
 #include "util/log.h"
@@ -17,8 +19,9 @@
 #include <unistd.h>
 
 #define OPEN_FILES_WANTED 65536
-#define RECEIVE_SIZE 4096 /* of each WebSocket: a terminal's client sends less at a time, and each has one */
+#define RECEIVE_SIZE (32 * 1024) /* of each WebSocket: what is taken from a client at a time */
 #define HANDSHAKE_SECONDS 10
+#define PING_MILLISECONDS 10000
 #define HEAD_MILLISECONDS 10000
 #define PARKED_MAX 1024
 #define HTTP_CONNECTIONS_MAX 4096
@@ -56,6 +59,19 @@ static int make_directory(const char *directory, struct error *error)
 	if (mkdir(path, 0711) < 0)
 		return errno == EEXIST ? 0 : error_set(error, -errno, "%s: %s", directory, strerror(errno));
 	chmod(path, 0711); /* whatever the umask: members of --group must get to the socket */
+	return 0;
+}
+
+/* The first of all: what is started later is not to see what was passed to us. */
+static int take_socket(struct server *server, const struct options *options, struct error *error)
+{
+	int r = activation_take(server->socket_path, error);
+
+	if (r < 0)
+		return r;
+	server->inherited = r;
+	if (r > 0 && options->group)
+		return error_set(error, -EINVAL, "--group: it is the service manager's socket, which has SocketGroup=");
 	return 0;
 }
 
@@ -114,7 +130,8 @@ static int start_consoles(struct server *server, const struct options *options, 
 
 static int start_websockets(struct server *server, const struct options *options, struct error *error)
 {
-	const struct websockets_limits limits = {.receive_size = RECEIVE_SIZE, .handshake = HANDSHAKE_SECONDS};
+	const struct websockets_limits limits = {
+		.receive_size = RECEIVE_SIZE, .handshake = HANDSHAKE_SECONDS, .ping = PING_MILLISECONDS};
 
 	if (websockets_create(&server->websockets, &server->loop, &limits) < 0)
 		return error_set(error, -EIO, "libwebsockets does not start: is libwebsockets-evlib-uv installed?");
@@ -135,6 +152,10 @@ static int start_operations(struct server *server, const struct options *options
 
 static int load_instances(struct server *server, const struct options *options, struct error *error)
 {
+	int r = history_create(&server->history, &server->loop, server->store, &server->events);
+
+	if (r < 0)
+		return r;
 	server->instances = (struct instances){
 		.loop = &server->loop,
 		.store = server->store,
@@ -142,10 +163,14 @@ static int load_instances(struct server *server, const struct options *options, 
 		.consoles = server->consoles,
 		.operations = &server->operations,
 		.events = &server->events,
+		.history = server->history,
 		.websockets = server->websockets,
 		.attach_timeout = options->attach_timeout,
 	};
-	return instances_init(&server->instances, error);
+	r = instances_init(&server->instances, error);
+	if (r < 0)
+		history_destroy(server->history);
+	return r;
 }
 
 static int start_http(struct server *server, const struct options *options, struct error *error)
@@ -165,10 +190,15 @@ static int start_http(struct server *server, const struct options *options, stru
 
 static int start_listener(struct server *server, const struct options *options, struct error *error)
 {
-	snprintf(server->socket_path, sizeof(server->socket_path), "%.*s/unix.socket", PATH_MAX - 16,
-		 options->directory);
+	int inherited = server->inherited;
+
+	server->inherited = 0;
+	if (!inherited)
+		snprintf(server->socket_path, sizeof(server->socket_path), "%.*s/unix.socket", PATH_MAX - 16,
+			 options->directory);
 	return listener_create(&server->listener, &server->loop, &server->api, server->http,
 			       &(struct listener_config){
+				       .inherited = inherited,
 				       .path = server->socket_path,
 				       .group = options->group,
 				       .parked_max = PARKED_MAX,
@@ -218,6 +248,7 @@ static void stop_http(struct server *server)
 static void unload_instances(struct server *server)
 {
 	instances_finish(&server->instances);
+	history_destroy(server->history); /* the ends of their sessions belong to it */
 }
 
 static void stop_operations(struct server *server)
@@ -247,6 +278,12 @@ static void close_directory(struct server *server)
 	close_fd(&server->directory_fd);
 }
 
+static void drop_socket(struct server *server)
+{
+	if (server->inherited > 0)
+		close(server->inherited);
+}
+
 static void close_loop(struct server *server)
 {
 	uv_run(&server->loop, UV_RUN_DEFAULT); /* the close callbacks */
@@ -259,6 +296,7 @@ static const struct {
 	int (*start)(struct server *server, const struct options *options, struct error *error);
 	void (*finish)(struct server *server);
 } stages[] = {
+	{take_socket, drop_socket},
 	{open_loop, close_loop},
 	{open_directory, close_directory},
 	{open_store, close_store},

@@ -18,11 +18,13 @@ struct server {
 	uv_loop_t loop;
 	uv_signal_t signals[SERVER_SIGNALS];
 	int directory_fd, lock_fd;
+	int inherited; /* the service manager's socket, until the listener has it; 0: none */
 	struct store *store;
 	struct consoles *consoles;
 	struct websockets *websockets;
 	struct events events;
 	struct operations operations;
+	struct history *history;
 	struct instances instances;
 	struct api api;
 	struct http *http;

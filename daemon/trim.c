@@ -17,6 +17,7 @@ static int trim_object(struct dl_phdr_info *object, size_t size, void *user)
 		uintptr_t end = object->dlpi_addr + segment->p_vaddr + segment->p_memsz;
 
 		if (segment->p_type == PT_LOAD && !(segment->p_flags & PF_W))
+			// NOLINTNEXTLINE(performance-no-int-to-ptr): the linker says where, not what
 			madvise((void *)start, end - start, MADV_DONTNEED);
 	}
 	return 0;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "instances/config.h"
 #include "instances/devices.h"
+#include "instances/driver_serial.h"
 #include "instances/limit.h"
 #include "instances/raw_lxc.h"
 #include "instances/raw_qemu.h"
@@ -31,7 +32,7 @@ static int check_command(const char *key, const char *value, struct error *error
 	return 0;
 }
 
-static int check_directory(const char *key, const char *value, struct error *error)
+static int check_path(const char *key, const char *value, struct error *error)
 {
 	if (*value && *value != '/')
 		return error_set(error, -EINVAL, "%s: an absolute path, not \"%s\"", key, value);
@@ -132,6 +133,35 @@ static int check_accel(const char *key, const char *value, struct error *error)
 	return error_set(error, -EINVAL, "%s: one of auto, kvm, tcg, not \"%s\"", key, value);
 }
 
+static int check_flow(const char *key, const char *value, struct error *error)
+{
+	enum serial_flow flow;
+
+	if (!*value || driver_serial_parse_flow(value, &flow) == 0)
+		return 0;
+	return error_set(error, -EINVAL, "%s: one of none, rtscts, xonxoff, not \"%s\"", key, value);
+}
+
+static int check_speed(const char *key, const char *value, struct error *error)
+{
+	struct console_serial serial;
+
+	if (!*value || driver_serial_parse_speed(value, &serial) == 0)
+		return 0;
+	return error_set(
+		error, -EINVAL,
+		"%s: a speed such as 115200, perhaps with data bits, parity and stop bits such as 9600,7e1, not "
+		"\"%s\"",
+		key, value);
+}
+
+static int check_viewers(const char *key, const char *value, struct error *error)
+{
+	if (!*value || strcmp(value, "one") == 0 || strcmp(value, "many") == 0)
+		return 0;
+	return error_set(error, -EINVAL, "%s: one of one, many, not \"%s\"", key, value);
+}
+
 enum {
 	CONTAINERS = 1 << INSTANCE_CONTAINER,
 	MACHINES = 1 << INSTANCE_VIRTUAL_MACHINE,
@@ -146,16 +176,20 @@ static const struct key {
 	{"boot.autostart", CONTAINERS | MACHINES, check_bool},
 	{"console.buffer.size", CONTAINERS | MACHINES, check_buffer_size},
 	{"consoled.accel", MACHINES, check_accel},
+	{"consoled.viewers", MACHINES, check_viewers},
 	{"environment.", CONTAINERS, check_environment},
 	{"limits.cpu", CONTAINERS | MACHINES, check_cpus},
 	{"limits.memory", CONTAINERS | MACHINES, check_memory},
 	{"process.command", CONTAINERS, check_command},
-	{"process.directory", CONTAINERS, check_directory},
+	{"process.directory", CONTAINERS, check_path},
 	{"process.restart", CONTAINERS, check_restart},
 	{"process.user", CONTAINERS, check_user},
 	{"raw.lxc", CONTAINERS, check_raw_lxc},
 	{"raw.qemu", MACHINES, check_raw_qemu},
 	{"security.privileged", CONTAINERS, check_bool},
+	{"serial.device", CONTAINERS, check_path},
+	{"serial.flow", CONTAINERS, check_flow},
+	{"serial.speed", CONTAINERS, check_speed},
 	{"user.", CONTAINERS | MACHINES, NULL},
 	{"volatile.", CONTAINERS | MACHINES, NULL},
 };

@@ -16,8 +16,9 @@
  * process.directory: an absolute path; process.user: name or number, known to this machine; console.buffer.size: a size
  * such as 1MiB, a power of two from 64KiB to 64MiB; environment.NAME: a name without '='; boot.autostart,
  * security.privileged: true or false; limits.memory: a size, or 1% to 100%; limits.cpu: a number, or a set such as
- * 0-1,3; raw.lxc: see raw_lxc.h; raw.qemu: see raw_qemu.h; consoled.accel: one of auto, kvm, tcg). user.* and
- * volatile.* hold anything.
+ * 0-1,3; raw.lxc: see raw_lxc.h; raw.qemu: see raw_qemu.h; consoled.accel: one of auto, kvm, tcg; consoled.viewers: one
+ * of one, many; serial.device: an absolute path; serial.speed, serial.flow: see driver_serial.h). user.* and volatile.*
+ * hold anything.
  */
 int config_check(enum instance_type type, const json_t *config, struct error *error);
 

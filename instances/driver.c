@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "instances/driver.h"
 
-static const struct driver *const drivers[] = {&driver_lxc, &driver_process, &driver_qemu};
+static const struct driver *const drivers[] = {&driver_serial, &driver_lxc, &driver_process, &driver_qemu};
 
 const struct driver *driver_find(const struct store_row *row)
 {

@@ -6,7 +6,7 @@
 #pragma once
 
 #include "instances/store.h"
-#include "pty/console.h"
+#include "pty/pack.h"
 #include "util/error.h"
 
 #include <stdbool.h>
@@ -15,6 +15,7 @@
 struct driver_context {
 	const char *directory; /* the daemon's own, absolute */
 	bool running;          /* it runs already, without a keeper: it is to be taken on as it is */
+	bool again;            /* it runs, and is to be stopped before: what it has taken for itself comes back then */
 };
 
 struct driver {
@@ -25,11 +26,11 @@ struct driver {
 	 */
 	int (*check)(const struct store_row *row, struct error *error);
 	/*
-	 * Starts the instance on its console. 0: the console's `started` or `failed` follows. Errors in words, naming
-	 * the key; nothing runs then.
+	 * Packs what a keeper is to run, and makes what must be there before (a disk). Errors in words, naming the key;
+	 * nothing is started or stopped here.
 	 */
-	int (*start)(const struct store_row *row, const struct driver_context *context, struct console *console,
-		     struct error *error);
+	int (*prepare)(const struct store_row *row, const struct driver_context *context, struct console_target *target,
+		       struct error *error);
 	/* Whether it runs although nobody keeps it: keeper and daemon are both gone. NULL: then it does not. */
 	bool (*runs)(const struct store_row *row, const char *directory);
 	/* It is being deleted: removes what crashes may have left of it outside its directories. May be NULL. */
@@ -38,6 +39,9 @@ struct driver {
 
 /* A program on a PTY: process.command and its kin. */
 extern const struct driver driver_process;
+
+/* A serial device: serial.device and its kin. */
+extern const struct driver driver_serial;
 
 /* An LXC container: on the rootfs that device `root` names, or one that is defined below lxc.lxcpath. */
 extern const struct driver driver_lxc;

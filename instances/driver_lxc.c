@@ -142,16 +142,20 @@ static int make_lxcpath(const char *path, const struct driver_lxc_host *host, st
 	return 0;
 }
 
-/* liblxc's own words for an interface that is not there name neither it nor the device. */
-static int check_parents(const struct store_row *row, struct error *error)
+/*
+ * liblxc's own words for an interface that is not there name neither it nor the device. A physical one is the
+ * container's own as long as that runs (`again`).
+ */
+static int check_parents(const struct store_row *row, bool again, struct error *error)
 {
 	const char *name;
 	json_t *device;
 
 	json_object_foreach (row->devices, name, device) {
 		const char *parent = value_get(device, "parent", NULL);
+		bool taken = again && strcmp(value_get(device, "nictype", ""), "physical") == 0;
 
-		if (parent && if_nametoindex(parent) == 0)
+		if (parent && !taken && if_nametoindex(parent) == 0)
 			return error_set(error, -ENODEV,
 					 "Failed to start device \"%s\": parent: this machine has no interface %s",
 					 name, parent);
@@ -159,7 +163,7 @@ static int check_parents(const struct store_row *row, struct error *error)
 	return 0;
 }
 
-static int compose(const struct store_row *row, const char *path, struct items *items, struct error *error)
+static int compose(const struct store_row *row, const char *path, bool again, struct items *items, struct error *error)
 {
 	struct driver_lxc_host host;
 	int r = 0;
@@ -171,20 +175,20 @@ static int compose(const struct store_row *row, const char *path, struct items *
 	if (r == 0)
 		r = driver_lxc_check_rootfs(row, &host, error);
 	if (r == 0)
-		r = check_parents(row, error);
+		r = check_parents(row, again, error);
 	if (r == 0)
 		r = make_lxcpath(path, &host, error);
 	return r == 0 ? driver_lxc_items(row, &host, items, error) : r;
 }
 
 /* One that runs is taken on, whatever has become of its config. */
-static int compose_unless_running(const struct store_row *row, const char *path, bool running, struct items *items,
-				  struct error *error)
+static int compose_unless_running(const struct store_row *row, const char *path, const struct driver_context *context,
+				  struct items *items, struct error *error)
 {
 	struct error why = {0};
-	int r = compose(row, path, items, running ? &why : error);
+	int r = compose(row, path, context->again, items, context->running ? &why : error);
 
-	if (r < 0 && running) {
+	if (r < 0 && context->running) {
 		log_warn("%s: cannot be started again as it is: %s", row->name, error_text(&why));
 		items_finish(items);
 		return 0;
@@ -192,8 +196,8 @@ static int compose_unless_running(const struct store_row *row, const char *path,
 	return r;
 }
 
-static int lxc_start(const struct store_row *row, const struct driver_context *context, struct console *console,
-		     struct error *error)
+static int lxc_prepare(const struct store_row *row, const struct driver_context *context, struct console_target *target,
+		       struct error *error)
 {
 	__attribute__((cleanup(items_finish))) struct items items = {0};
 	char path[PATH_MAX], log[PATH_MAX];
@@ -206,19 +210,19 @@ static int lxc_start(const struct store_row *row, const struct driver_context *c
 	if (row->lxcpath)
 		r = lxcpath_check_owner(row->lxcpath, row->name, error);
 	else
-		r = compose_unless_running(row, path, context->running, &items, error);
+		r = compose_unless_running(row, path, context, &items, error);
 	if (r < 0)
 		return r;
-	return console_start_container(console,
-				       &(struct console_container){
-					       .name = row->name,
-					       .path = row->lxcpath ? row->lxcpath : path,
-					       .defined = row->lxcpath != NULL,
-					       .running = context->running,
-					       .items = items.list ? items.list : (char *[]){NULL},
-					       .log = log,
-				       },
-				       error);
+	return pack_container(
+		&(struct console_container){
+			.name = row->name,
+			.path = row->lxcpath ? row->lxcpath : path,
+			.defined = row->lxcpath != NULL,
+			.running = context->running,
+			.items = items.list ? items.list : (char *[]){NULL},
+			.log = log,
+		},
+		target, error);
 }
 
 static bool lxc_runs(const struct store_row *row, const char *directory)
@@ -239,7 +243,7 @@ const struct driver driver_lxc = {
 	.name = "lxc",
 	.serves = lxc_serves,
 	.check = lxc_check,
-	.start = lxc_start,
+	.prepare = lxc_prepare,
 	.runs = lxc_runs,
 	.forget = lxc_forget,
 };

@@ -127,8 +127,8 @@ static int process_check(const struct store_row *row, struct error *error)
 	return 0;
 }
 
-static int process_start(const struct store_row *row, const struct driver_context *context, struct console *console,
-			 struct error *error)
+static int process_prepare(const struct store_row *row, const struct driver_context *context,
+			   struct console_target *target, struct error *error)
 {
 	__attribute__((cleanup(environment_finish))) struct environment environment = {0};
 	cleanup_free char **argv = NULL;
@@ -149,23 +149,23 @@ static int process_start(const struct store_row *row, const struct driver_contex
 	r = environment_fill(&environment, &user, row->config);
 	if (r < 0)
 		return error_set(error, r, "environment: %s", strerror(-r));
-	return console_start(console,
-			     &(struct console_program){
-				     .argv = argv,
-				     .environment = environment.entries,
-				     .directory = value_get(row->config, "process.directory",
-							    access(user.pw_dir, X_OK) == 0 ? user.pw_dir : "/"),
-				     .uid = user.pw_uid,
-				     .gid = user.pw_gid,
-				     .user = geteuid() == 0 ? user.pw_name : NULL,
-				     .restart = restart_policy(row->config),
-			     },
-			     error);
+	return pack_program(
+		&(struct console_program){
+			.argv = argv,
+			.environment = environment.entries,
+			.directory = value_get(row->config, "process.directory",
+					       access(user.pw_dir, X_OK) == 0 ? user.pw_dir : "/"),
+			.uid = user.pw_uid,
+			.gid = user.pw_gid,
+			.user = geteuid() == 0 ? user.pw_name : NULL,
+			.restart = restart_policy(row->config),
+		},
+		target, error);
 }
 
 const struct driver driver_process = {
 	.name = "process",
 	.serves = process_serves,
 	.check = process_check,
-	.start = process_start,
+	.prepare = process_prepare,
 };

@@ -5,6 +5,7 @@
 #include "instances/limit.h"
 #include "instances/value.h"
 #include "pty/targets/qemu.h"
+#include "spice/channel.h"
 #include "util/cleanup.h"
 
 #include <errno.h>
@@ -142,7 +143,7 @@ static int read_host(struct driver_qemu_host *host, char qemu[PATH_MAX], struct 
 	return 0;
 }
 
-/* --- starting --- */
+/* --- what to start --- */
 
 /* Makes the root disk if it is ours to make. */
 static int make_root(const struct store_row *row, const char *directory, struct error *error)
@@ -165,26 +166,27 @@ static int make_root(const struct store_row *row, const char *directory, struct 
 	return r < 0 ? error_set(error, r, "Failed to start device \"%s\": size: %s", name, error_text(&why)) : 0;
 }
 
-static int start(const struct store_row *row, const struct driver_context *context, struct items *arguments,
-		 struct console *console, struct error *error)
+static int pack(const struct store_row *row, const struct driver_context *context, struct items *arguments,
+		struct console_target *target, struct error *error)
 {
 	char environment_path[PATH_MAX], log[PATH_MAX];
-	char several[] = "SPICE_DEBUG_ALLOW_MC=1"; /* viewers: else a new one throws out who was there */
+	char several[] = SPICE_MANY_VIEWERS;
+	bool many = strcmp(value_get(row->config, "consoled.viewers", "one"), "many") == 0;
 
 	snprintf(environment_path, sizeof(environment_path), "PATH=%s", search_path());
 	snprintf(log, sizeof(log), "%s/consoles/%s/qemu.log", context->directory, row->name);
-	return console_start_machine(console,
-				     &(struct console_machine){
-					     .argv = arguments->list,
-					     .environment = (char *[]){environment_path, several, NULL},
-					     .log = log,
-					     .running = context->running,
-				     },
-				     error);
+	return pack_machine(
+		&(struct console_machine){
+			.argv = arguments->list,
+			.environment = (char *[]){environment_path, many ? several : NULL, NULL},
+			.log = log,
+			.running = context->running,
+		},
+		target, error);
 }
 
-static int qemu_start(const struct store_row *row, const struct driver_context *context, struct console *console,
-		      struct error *error)
+static int qemu_prepare(const struct store_row *row, const struct driver_context *context,
+			struct console_target *target, struct error *error)
 {
 	__attribute__((cleanup(items_finish))) struct items arguments = {0};
 	struct driver_qemu_host host = {
@@ -196,7 +198,7 @@ static int qemu_start(const struct store_row *row, const struct driver_context *
 		r = make_root(row, context->directory, error);
 	if (r == 0)
 		r = driver_qemu_arguments(row, &host, &arguments, error);
-	return r == 0 ? start(row, context, &arguments, console, error) : r;
+	return r == 0 ? pack(row, context, &arguments, target, error) : r;
 }
 
 static bool qemu_runs(const struct store_row *row, const char *directory)
@@ -215,6 +217,6 @@ const struct driver driver_qemu = {
 	.name = "qemu",
 	.serves = qemu_serves,
 	.check = qemu_check,
-	.start = qemu_start,
+	.prepare = qemu_prepare,
 	.runs = qemu_runs,
 };

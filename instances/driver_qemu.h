@@ -4,6 +4,7 @@
 
 #include "instances/items.h"
 #include "instances/store.h"
+#include "pty/targets/disk.h"
 #include "util/error.h"
 
 #include <stdbool.h>
@@ -33,20 +34,6 @@ int driver_qemu_arguments(const struct store_row *row, const struct driver_qemu_
 char *driver_qemu_image(const struct store_row *row, const char *directory);
 
 /* --- driver_qemu_disk.c --- */
-
-enum disk_format {
-	DISK_RAW,
-	DISK_QCOW2,
-	DISK_QCOW2_BACKED, /* the file names others that it needs */
-};
-
-/*
- * Looks at the file of a disk: qcow2 by its first bytes, raw otherwise. Those of a raw disk are the guest's to write,
- * and with a header of its own making it could have QEMU open any file of the machine at its next start; so a qcow2
- * that names others is only taken for one if its name ends with .qcow2, and refused otherwise. `*block`: it is a block
- * device. -errno with the reason, naming the path.
- */
-int disk_examine(const char *path, enum disk_format *format, bool *block, struct error *error);
 
 /*
  * Makes a raw disk of zeroes that takes no space, or lets it grow. `size` is rounded up to whole sectors. -EINVAL: it

@@ -19,6 +19,8 @@
 #include <string.h>
 #include <sys/pidfd.h>
 
+#define FEW_SESSIONS 4
+
 static const struct {
 	const char *noun;  /* in "Failed to create instance start operation" */
 	const char *event; /* LXD's lifecycle action when it has been done */
@@ -120,30 +122,66 @@ static void begin_waiting(struct instance *instance)
 
 /* --- news from the console --- */
 
-static void on_output(struct console *console, void *user)
+void instance_serve(struct instance *instance)
 {
-	struct instance *instance = user;
 	struct session *session, *after;
 
 	list_for_each_safe (session, after, &instance->sessions, link)
 		session_output(session);
 }
 
+static bool crowded(const struct instance *instance)
+{
+	unsigned int count = 0;
+	const struct list *at;
+
+	for (at = instance->sessions.next; at != &instance->sessions && count <= FEW_SESSIONS; at = at->next)
+		count++;
+	return count > FEW_SESSIONS;
+}
+
+/*
+ * Each session costs some microseconds, and wakes up its reader. Of many only the one that has typed is served at once:
+ * it waits for the echo, and would wait for all the others before it, at every key.
+ */
+static void on_output(struct console *console, void *user)
+{
+	struct instance *instance = user;
+	struct instance_reader *reader, *next;
+
+	if (!crowded(instance)) {
+		instance_serve(instance);
+	} else {
+		if (instance->typist)
+			session_output(instance->typist);
+		instances_serve_soon(instance->instances, instance);
+	}
+	list_for_each_safe (reader, next, &instance->readers, link)
+		reader->output(reader);
+}
+
 static void on_writable(struct console *console, void *user)
 {
 	struct instance *instance = user;
 	struct session *session, *after;
+	struct instance_reader *reader, *next;
 
 	list_for_each_safe (session, after, &instance->sessions, link)
 		session_writable(session);
+	list_for_each_safe (reader, next, &instance->readers, link)
+		if (reader->writable)
+			reader->writable(reader);
 }
 
 static void end_sessions(struct instance *instance, uint64_t end)
 {
 	struct session *session, *after;
+	struct instance_reader *reader, *next;
 
 	list_for_each_safe (session, after, &instance->sessions, link)
 		session_instance_ended(session, end);
+	list_for_each_safe (reader, next, &instance->readers, link)
+		reader->ended(reader);
 }
 
 /* One that is taken on has run for some time, or was started by others just now: `news`. */
@@ -297,31 +335,47 @@ static uint64_t capacity_of(const struct store_row *row)
 	return capacity;
 }
 
+/* Packs what its config says at present. */
+static int prepare(const struct instance *instance, bool again, struct console_target *target, struct error *error)
+{
+	const struct driver_context context = {.directory = instance->instances->directory, .again = again};
+	const struct driver *driver = driver_find(&instance->row);
+
+	if (!driver)
+		return error_set(
+			error, -EINVAL,
+			"The instance has nothing to run: set process.command or serial.device, or a source on its "
+			"root disk");
+	return driver->prepare(&instance->row, &context, target, error);
+}
+
 static int start(struct instance *instance, struct error *error)
 {
-	const struct driver *driver = driver_find(&instance->row);
+	cleanup_target struct console_target target = {0};
 	int r;
 
 	if (instance_running(instance))
 		return error_set(error, -EALREADY, "The instance is already running");
-	if (!driver)
-		return error_set(error, -EINVAL,
-				 "The instance has nothing to run: set process.command, or a source on its root disk");
+	r = prepare(instance, false, &target, error);
+	if (r < 0)
+		return r;
 	r = console_set_capacity(instance->console, capacity_of(&instance->row));
 	if (r < 0)
 		return error_set(error, r, "console.buffer.size: %s", strerror(-r));
-	return driver->start(&instance->row, &(struct driver_context){.directory = instance->instances->directory},
-			     instance->console, error);
+	return console_start(instance->console, &target, error);
 }
 
 int instance_take_on(struct instance *instance, bool news, struct error *error)
 {
 	const struct driver *driver = driver_find(&instance->row);
 	const struct driver_context context = {.directory = instance->instances->directory, .running = true};
+	cleanup_target struct console_target target = {0};
 	int r;
 
-	r = driver ? driver->start(&instance->row, &context, instance->console, error)
+	r = driver ? driver->prepare(&instance->row, &context, &target, error)
 		   : error_set(error, -ENOSYS, "This consoled has no containers");
+	if (r == 0)
+		r = console_start(instance->console, &target, error);
 	if (r < 0)
 		return r;
 	instance->taken_on = true;
@@ -330,14 +384,15 @@ int instance_take_on(struct instance *instance, bool news, struct error *error)
 	return 0;
 }
 
-/* Stops or restarts; the console's news finish the task. */
+/* Stops or restarts, with what is configured now; the console's news finish the task. */
 static int stop(struct instance *instance, const struct instance_task *task, struct error *error)
 {
 	int timeout = task->force             ? 0
 		      : task->timeout < 0     ? -1
 		      : task->timeout > 86400 ? 86400000
 					      : task->timeout * 1000;
-	int r;
+	cleanup_target struct console_target target = {0};
+	int r = 0;
 
 	if (!instance_running(instance))
 		return error_set(error, -EALREADY, "The instance is already stopped");
@@ -346,10 +401,15 @@ static int stop(struct instance *instance, const struct instance_task *task, str
 	/* LXD takes a timeout of 0 for one of its own choice; without force nobody expects a kill at once. */
 	if (timeout == 0 && !task->force)
 		timeout = -1;
+	if (task->action == INSTANCE_RESTART)
+		r = prepare(instance, true, &target, error);
+	if (r < 0)
+		return r;
 	if (instance->status == INSTANCE_FROZEN && !console_frozen(instance->console)) /* its keeper does not know */
 		cgroups_thaw(instance_pid(instance));
-	r = task->action == INSTANCE_RESTART ? console_restart(instance->console, timeout)
-					     : console_stop(instance->console, timeout);
+	if (task->action == INSTANCE_RESTART)
+		return console_restart(instance->console, &target, timeout, error);
+	r = console_stop(instance->console, timeout);
 	return r < 0 ? error_set(error, r, "The instance could not be signalled: %s", strerror(-r)) : 0;
 }
 
@@ -456,8 +516,10 @@ int instance_create(struct instance **result, struct instances *instances, struc
 	}
 	list_init(&instance->link);
 	list_init(&instance->doomed);
+	list_init(&instance->crowded);
 	list_init(&instance->tasks);
 	list_init(&instance->sessions);
+	list_init(&instance->readers);
 	instance->instances = instances;
 	instance->pidfd = -1;
 	instance->row = *row;
@@ -466,7 +528,7 @@ int instance_create(struct instance **result, struct instances *instances, struc
 	r = console_create(&instance->console, instances->consoles, instance->row.name, capacity_of(&instance->row),
 			   &console_handler, instance, error);
 	if (r < 0) {
-		instance_destroy(instance);
+		instance_destroy(instance, NULL);
 		return r;
 	}
 	if (console_keeper_pid(instance->console) > 0) /* running, resting, or its end will be told in a moment */
@@ -477,17 +539,24 @@ int instance_create(struct instance **result, struct instances *instances, struc
 	return 0;
 }
 
-void instance_destroy(struct instance *instance)
+void instance_destroy(struct instance *instance, const char *why)
 {
 	struct session *session, *after;
 
 	if (!instance)
 		return;
 	list_for_each_safe (session, after, &instance->sessions, link)
-		session_cancel(session, "the daemon is going away");
+		session_cancel(session, why);
+	while (!list_empty(&instance->readers)) {
+		struct instance_reader *reader = list_first(&instance->readers, struct instance_reader, link);
+
+		list_remove(&reader->link);
+		reader->gone(reader);
+	}
 	while (!list_empty(&instance->tasks))
 		finish_task(list_first(&instance->tasks, struct instance_task, link), "The daemon is shutting down");
 	list_remove(&instance->doomed);
+	list_remove(&instance->crowded);
 	list_remove(&instance->link);
 	close_fd(&instance->pidfd);
 	console_destroy(instance->console);

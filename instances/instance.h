@@ -42,6 +42,21 @@ struct instance_task {
 	void (*done)(struct instance_task *task, const char *error);
 };
 
+/*
+ * Who hears of the console's output besides sessions: followers of the log, those who wait for a pattern, or type.
+ * Storage is the reader's, who puts itself into the list and out of it.
+ */
+struct instance_reader {
+	struct list link; // instance::readers
+	void (*output)(struct instance_reader *reader);
+	/* The console takes input again. May be NULL. */
+	void (*writable)(struct instance_reader *reader);
+	/* It has ended, and all its output is in the ring. */
+	void (*ended)(struct instance_reader *reader);
+	/* The instance is about to be freed; the reader is out of the list already. */
+	void (*gone)(struct instance_reader *reader);
+};
+
 struct instance {
 	struct list link;   // instances::all, by name
 	struct list doomed; // instances::doomed
@@ -50,9 +65,12 @@ struct instance {
 	struct console *console;
 	int pidfd; /* of console_pid(); -1: none */
 	enum instance_status status;
-	struct list tasks;    // instance_task::link
-	struct list sessions; // session::link
-	unsigned int session_count, pending_count;
+	struct list tasks;      // instance_task::link
+	struct list sessions;   // session::link
+	struct list readers;    // instance_reader::link
+	uint64_t size_serial;   /* counts who gave the console its size */
+	struct session *typist; /* who typed last, and gets the answer before the others; NULL: nobody who is there */
+	struct list crowded;    // instances::crowded
 
 	/* Who started this boot, until somebody attaches: `lxc start --console` must see the boot's first byte. */
 	pid_t starter;
@@ -71,8 +89,8 @@ struct instance {
 int instance_create(struct instance **instance, struct instances *instances, struct store_row *row,
 		    struct error *error);
 
-/* Frees it; what it runs goes on. Sessions end; tasks fail. */
-void instance_destroy(struct instance *instance);
+/* Frees it; what it runs goes on. Sessions end, and are told `why`; tasks fail. */
+void instance_destroy(struct instance *instance, const char *why);
 
 const char *instance_status_name(enum instance_status status);
 
@@ -96,6 +114,9 @@ void instance_change(struct instance *instance, struct instance_task *task);
  * console tells that it failed. `news`: its start is told. -errno with the reason; nothing has changed then.
  */
 int instance_take_on(struct instance *instance, bool news, struct error *error);
+
+/* Gives its sessions what they have not had yet. */
+void instance_serve(struct instance *instance);
 
 /* Notices whether others have frozen or thawed a container: of that the kernel alone knows. */
 void instance_look(struct instance *instance);

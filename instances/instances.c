@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "instances/instances.h"
 
+#include "instances/history.h"
 #include "instances/instance.h"
 #include "instances/session.h"
 #include "instances/value.h"
@@ -49,6 +50,30 @@ void instances_doom(struct instances *instances, struct instance *instance)
 	list_remove(&instance->doomed); /* it may have been started again meanwhile */
 	list_append(&instances->doomed, &instance->doomed);
 	uv_timer_start(&instances->ticker, on_tick, 0, 1000);
+}
+
+/* --- output for many --- */
+
+#define SERVE_MS 2
+
+static void on_serving(uv_timer_t *timer)
+{
+	struct instances *instances = timer->data;
+	struct instance *instance;
+
+	while (!list_empty(&instances->crowded)) {
+		instance = list_first(&instances->crowded, struct instance, crowded);
+		list_remove(&instance->crowded);
+		instance_serve(instance);
+	}
+}
+
+void instances_serve_soon(struct instances *instances, struct instance *instance)
+{
+	if (list_empty(&instance->crowded))
+		list_append(&instances->crowded, &instance->crowded);
+	if (!uv_is_active((uv_handle_t *)&instances->serving))
+		uv_timer_start(&instances->serving, on_serving, SERVE_MS, 0);
 }
 
 /* --- the registry --- */
@@ -107,9 +132,12 @@ int instances_init(struct instances *instances, struct error *error)
 	list_init(&instances->all);
 	list_init(&instances->waiting);
 	list_init(&instances->doomed);
+	list_init(&instances->crowded);
 	instances->count = 0;
 	uv_timer_init(instances->loop, &instances->ticker);
 	instances->ticker.data = instances;
+	uv_timer_init(instances->loop, &instances->serving);
+	instances->serving.data = instances;
 	others_init(instances);
 	r = settings_init(&instances->settings, instances->store, SETTINGS_LXC_CONF, error);
 	if (r == 0)
@@ -151,8 +179,9 @@ void instances_finish(struct instances *instances)
 	struct instance *instance, *after;
 
 	list_for_each_safe (instance, after, &instances->all, link)
-		instance_destroy(instance);
+		instance_destroy(instance, "the daemon is going away");
 	uv_close((uv_handle_t *)&instances->ticker, NULL);
+	uv_close((uv_handle_t *)&instances->serving, NULL);
 	others_finish(instances);
 	settings_finish(&instances->settings);
 }
@@ -252,19 +281,21 @@ int instances_rename(struct instances *instances, struct instance *instance, con
 	if (instance_running(instance) || !list_empty(&instance->tasks))
 		return error_set(error, -EBUSY, "Renaming of running container not allowed");
 	copy = strdup(name);
-	if (!copy)
-		return -ENOMEM;
-	r = move_on_disk(instances, instance->row.name, name, error);
-	if (r < 0) {
+	if (!copy || store_row_copy(&row, &instance->row) < 0) {
 		free(copy);
-		return r;
+		return -ENOMEM;
 	}
-	row = instance->row;
-	instance->row = (struct store_row){0};
-	instance_destroy(instance);
-	instances->count--;
 	old = row.name;
 	row.name = copy;
+	r = move_on_disk(instances, old, name, error);
+	if (r < 0) {
+		free(old);
+		store_row_finish(&row);
+		return r;
+	}
+	instance_destroy(instance, "the instance is renamed"); /* its sessions still end under the old name */
+	instances->count--;
+	history_rename(instances->history, old, name);
 	r = instance_create(&renamed, instances, &row, error);
 	if (r == 0) {
 		insert(instances, renamed);
@@ -282,8 +313,9 @@ void instances_drop(struct instances *instances, struct instance *instance, cons
 	int r;
 
 	strcpy(name, instance->row.name);
-	instance_destroy(instance);
+	instance_destroy(instance, "the instance is deleted");
 	instances->count--;
+	history_forget(instances->history, name);
 	r = console_remove(instances->consoles, name);
 	if (r < 0)
 		log_warn("%s: its console's log was not removed: %s", name, strerror(-r));

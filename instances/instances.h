@@ -18,6 +18,7 @@
 
 struct consoles;
 struct events;
+struct history;
 struct instance;
 struct operations;
 struct websockets;
@@ -29,6 +30,7 @@ struct instances {
 	struct consoles *consoles;
 	struct operations *operations;
 	struct events *events;
+	struct history *history;
 	struct websockets *websockets;
 	unsigned int attach_timeout; /* seconds a POST console may wait for its sockets */
 	struct settings settings;    /* the server's config; instances_init() reads it */
@@ -37,6 +39,8 @@ struct instances {
 	unsigned int count;
 	struct list waiting; // session::waiting: sessions with a deadline
 	struct list doomed;  // instance::doomed: ephemeral ones that have ended
+	struct list crowded; // instance::crowded: with many sessions, most of which have yet to get some output
+	uv_timer_t serving;  /* runs while that is not empty */
 	uv_timer_t ticker;   /* once a second while one of the two is not empty */
 };
 
@@ -55,6 +59,9 @@ void instances_finish(struct instances *instances);
 
 /* Lets the deadlines in `waiting` be looked at, within a second. For sessions. */
 void instances_wake_ticker(struct instances *instances);
+
+/* Has the sessions of an instance served together, a moment later. */
+void instances_serve_soon(struct instances *instances, struct instance *instance);
 
 /*
  * Deletes an ephemeral instance that has ended, at the loop's next turn (its console is still telling the news), or

@@ -72,9 +72,12 @@ static uint32_t hash(const char *text)
 void limit_pick_cpus(const cpu_set_t *from, unsigned int number, const char *name, cpu_set_t *picked)
 {
 	unsigned int count = (unsigned int)CPU_COUNT(from), at = 0;
-	unsigned int begin = count ? hash(name) % count : 0;
+	unsigned int begin;
 
 	CPU_ZERO(picked);
+	if (count == 0)
+		return;
+	begin = hash(name) % count;
 	for (unsigned int cpu = 0; cpu < CPU_SETSIZE; cpu++)
 		if (CPU_ISSET(cpu, from) && (at++ + count - begin) % count < number)
 			CPU_SET(cpu, picked);

@@ -86,7 +86,9 @@ static bool each_message(struct view *view, const void *record, int length, mess
 {
 	const struct nlmsghdr *header = record;
 
-	for (; NLMSG_OK(header, length); header = NLMSG_NEXT(header, length))
+	/* The length may become less than 0: behind the last, which is padded. */
+	for (; length >= (int)sizeof(*header) && NLMSG_OK(header, (unsigned int)length);
+	     header = NLMSG_NEXT(header, length))
 		if (header->nlmsg_type == NLMSG_DONE || header->nlmsg_type == NLMSG_ERROR || !handle(view, header) ||
 		    !(header->nlmsg_flags & NLM_F_MULTI))
 			return false;

@@ -30,6 +30,35 @@ static const char *const migrations[] = {
 	"	key TEXT NOT NULL PRIMARY KEY,"
 	"	value TEXT NOT NULL"
 	") STRICT, WITHOUT ROWID",
+	"CREATE TABLE history ("
+	"	instance TEXT NOT NULL," /* by name: not all are in the table above */
+	"	sequence INTEGER NOT NULL,"
+	"	time INTEGER NOT NULL,"
+	"	action TEXT NOT NULL,"
+	"	session TEXT,"
+	"	type TEXT,"
+	"	mode TEXT,"
+	"	username TEXT,"
+	"	uid INTEGER NOT NULL,"
+	"	pid INTEGER NOT NULL,"
+	"	ended_by TEXT,"
+	"	duration INTEGER NOT NULL,"
+	"	sent INTEGER NOT NULL,"
+	"	received INTEGER NOT NULL,"
+	"	count INTEGER NOT NULL,"
+	"	PRIMARY KEY (instance, sequence)"
+	") STRICT, WITHOUT ROWID;"
+	/* What a name has had before belongs to another: a container that is not ours may have gone unseen. */
+	"CREATE TRIGGER history_insert AFTER INSERT ON instances BEGIN"
+	"	DELETE FROM history WHERE instance = new.name;"
+	"END;"
+	"CREATE TRIGGER history_rename AFTER UPDATE OF name ON instances WHEN new.name != old.name BEGIN"
+	"	DELETE FROM history WHERE instance = new.name;"
+	"	UPDATE history SET instance = new.name WHERE instance = old.name;"
+	"END;"
+	"CREATE TRIGGER history_delete AFTER DELETE ON instances BEGIN"
+	"	DELETE FROM history WHERE instance = old.name;"
+	"END",
 };
 
 #define SCHEMA_VERSION ((int)(sizeof(migrations) / sizeof(migrations[0])))
@@ -42,6 +71,10 @@ enum statement {
 	DELETE,
 	SELECT_CONFIG,
 	INSERT_CONFIG,
+	SELECT_ACTS,
+	INSERT_ACT,
+	PRUNE_ACTS,
+	DELETE_ACTS,
 	STATEMENTS,
 };
 
@@ -57,6 +90,17 @@ static const char *const statement_texts[STATEMENTS] = {
 	[DELETE] = "DELETE FROM instances WHERE name = ?1",
 	[SELECT_CONFIG] = "SELECT key, value FROM config ORDER BY key",
 	[INSERT_CONFIG] = "INSERT INTO config (key, value) VALUES (?1, ?2)",
+	[SELECT_ACTS] =
+		"SELECT * FROM (SELECT instance, time, action, session, type, mode, username, uid, pid, ended_by,"
+		" duration, sent, received, count, sequence FROM history WHERE instance = ?1 AND time >= ?2"
+		" ORDER BY sequence DESC LIMIT ?3) ORDER BY sequence",
+	[INSERT_ACT] =
+		"INSERT INTO history (instance, time, action, session, type, mode, username, uid, pid, ended_by,"
+		" duration, sent, received, count, sequence) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11,"
+		" ?12, ?13, ?14, coalesce(max(sequence), 0) + 1 FROM history WHERE instance = ?1",
+	[PRUNE_ACTS] = "DELETE FROM history WHERE instance = ?1 AND"
+		       " sequence <= (SELECT max(sequence) FROM history WHERE instance = ?1) - ?2",
+	[DELETE_ACTS] = "DELETE FROM history WHERE instance = ?1",
 };
 
 struct store {
@@ -348,6 +392,16 @@ static int change(struct store *store, enum statement which, int bound, struct e
 	return r;
 }
 
+/* Makes all since BEGIN true if `r` is 0, and undoes it otherwise. */
+static int end_transaction(struct store *store, int r, struct error *error)
+{
+	if (r == 0)
+		r = execute(store, "COMMIT", error);
+	if (r < 0 && !sqlite3_get_autocommit(store->database))
+		sqlite3_exec(store->database, "ROLLBACK", NULL, NULL, NULL);
+	return r;
+}
+
 static int bind_string(sqlite3_stmt *statement, int parameter, const char *text)
 {
 	return sqlite3_bind_text(statement, parameter, text, -1, SQLITE_STATIC);
@@ -440,9 +494,104 @@ int store_save_config(struct store *store, const json_t *config, struct error *e
 				   bind_string(statement, 1, key) | bind_string(statement, 2, json_string_value(value)),
 				   error);
 	}
-	if (r == 0)
-		r = execute(store, "COMMIT", error);
-	if (r < 0 && !sqlite3_get_autocommit(store->database))
-		sqlite3_exec(store->database, "ROLLBACK", NULL, NULL, NULL);
+	return end_transaction(store, r, error);
+}
+
+/* --- what was done with consoles --- */
+
+static int bind_act(sqlite3_stmt *statement, const struct store_act *act)
+{
+	int bound = bind_string(statement, 1, act->instance);
+
+	bound |= sqlite3_bind_int64(statement, 2, act->time);
+	bound |= bind_string(statement, 3, act->action);
+	bound |= bind_string(statement, 4, act->session);
+	bound |= bind_string(statement, 5, act->type);
+	bound |= bind_string(statement, 6, act->mode);
+	bound |= bind_string(statement, 7, act->username);
+	bound |= sqlite3_bind_int64(statement, 8, act->uid);
+	bound |= sqlite3_bind_int64(statement, 9, act->pid);
+	bound |= bind_string(statement, 10, act->by);
+	bound |= sqlite3_bind_int64(statement, 11, act->duration);
+	bound |= sqlite3_bind_int64(statement, 12, (int64_t)act->sent);
+	bound |= sqlite3_bind_int64(statement, 13, (int64_t)act->received);
+	bound |= sqlite3_bind_int64(statement, 14, act->count);
+	return bound;
+}
+
+static const char *column_text(sqlite3_stmt *statement, int column)
+{
+	return (const char *)sqlite3_column_text(statement, column);
+}
+
+static struct store_act load_act(sqlite3_stmt *statement)
+{
+	return (struct store_act){
+		.instance = column_text(statement, 0),
+		.time = sqlite3_column_int64(statement, 1),
+		.action = column_text(statement, 2),
+		.session = column_text(statement, 3),
+		.type = column_text(statement, 4),
+		.mode = column_text(statement, 5),
+		.username = column_text(statement, 6),
+		.uid = sqlite3_column_int64(statement, 7),
+		.pid = sqlite3_column_int64(statement, 8),
+		.by = column_text(statement, 9),
+		.duration = sqlite3_column_int64(statement, 10),
+		.sent = (uint64_t)sqlite3_column_int64(statement, 11),
+		.received = (uint64_t)sqlite3_column_int64(statement, 12),
+		.count = sqlite3_column_int64(statement, 13),
+	};
+}
+
+static int prune(struct store *store, const char *instance, unsigned int kept, struct error *error)
+{
+	sqlite3_stmt *statement = store->statements[PRUNE_ACTS];
+	int bound = bind_string(statement, 1, instance) | sqlite3_bind_int64(statement, 2, kept);
+	int r = change(store, PRUNE_ACTS, bound, error);
+
+	return r == -ENOENT ? 0 : r;
+}
+
+int store_add_acts(struct store *store, const struct store_act *const *acts, size_t count, unsigned int kept,
+		   bool patient, struct error *error)
+{
+	int r;
+
+	sqlite3_busy_timeout(store->database, patient ? BUSY_TIMEOUT : 0);
+	r = execute(store, "BEGIN IMMEDIATE", error);
+	for (size_t i = 0; r == 0 && i < count; i++) {
+		r = change(store, INSERT_ACT, bind_act(store->statements[INSERT_ACT], acts[i]), error);
+		if (r == 0)
+			r = prune(store, acts[i]->instance, kept, error);
+	}
+	r = end_transaction(store, r, error);
+	sqlite3_busy_timeout(store->database, BUSY_TIMEOUT);
 	return r;
+}
+
+int store_each_act(struct store *store, const char *instance, int64_t since, unsigned int limit,
+		   void (*each)(const struct store_act *act, void *user), void *user, struct error *error)
+{
+	sqlite3_stmt *statement = store->statements[SELECT_ACTS];
+	int bound = bind_string(statement, 1, instance), step = SQLITE_DONE, r = 0;
+
+	bound |= sqlite3_bind_int64(statement, 2, since) | sqlite3_bind_int64(statement, 3, limit);
+	while (bound == SQLITE_OK && (step = sqlite3_step(statement)) == SQLITE_ROW) {
+		struct store_act act = load_act(statement);
+
+		each(&act, user);
+	}
+	if (bound != SQLITE_OK || step != SQLITE_DONE)
+		r = failed(store, error);
+	sqlite3_reset(statement);
+	sqlite3_clear_bindings(statement);
+	return r;
+}
+
+int store_forget_acts(struct store *store, const char *instance, struct error *error)
+{
+	int r = change(store, DELETE_ACTS, bind_string(store->statements[DELETE_ACTS], 1, instance), error);
+
+	return r == -ENOENT ? 0 : r;
 }

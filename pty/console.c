@@ -51,6 +51,8 @@ static int hear_hello(struct console *console, int fd)
 		console->boot = message.state.boot;
 		console->target = move_pointer(tail);
 		console->target_length = message.tail_length;
+		if (console->kind == CONSOLE_SERIAL && console->input) /* a break of the daemon that is gone */
+			ioctl(watch_fd(console->input), TIOCCBRK);
 	}
 	for (int i = 0; i < WIRE_DESCRIPTORS; i++)
 		close_fd(&descriptors[i]);
@@ -213,13 +215,26 @@ static int open_terminal(struct console *console, uint16_t width, uint16_t heigh
 	return r < 0 ? error_set(error, r, "terminal: %s", strerror(-r)) : 0;
 }
 
-/* Starts a keeper for the target that has been packed into the console. `r`: how that went. */
-static int start(struct console *console, enum console_kind kind, int r, struct error *error)
+static void take_target(struct console *console, struct console_target *target)
 {
-	console->kind = kind;
+	free(console->target);
+	console->target = move_pointer(target->data);
+	console->target_length = target->length;
+}
+
+int console_start(struct console *console, struct console_target *target, struct error *error)
+{
+	int r;
+
+	if (console->phase != KEEPER_IDLE)
+		return error_set(error, -EALREADY, "The instance is already running");
+	console->kind = target->kind;
 	console->output = CONSOLE_OUTPUT_ALL;
-	if (r == 0)
-		r = open_bell(console, error);
+	take_target(console, target);
+	r = open_bell(console, error);
+	/* One that runs has a terminal, and so has a serial device; a machine has FIFOs. The keeper finds them. */
+	if (r == 0 && !target->running && target->kind != CONSOLE_MACHINE && target->kind != CONSOLE_SERIAL)
+		r = open_terminal(console, target->width, target->height, error);
 	if (r == 0) {
 		console->phase = KEEPER_STARTING;
 		r = console_start_keeper(console, error);
@@ -232,65 +247,43 @@ static int start(struct console *console, enum console_kind kind, int r, struct 
 	return 0;
 }
 
-int console_start(struct console *console, const struct console_program *program, struct error *error)
+/* `target`: what to start then, NULL: nothing. */
+static int stop(struct console *console, struct console_target *target, int timeout_ms)
 {
+	bool again = target != NULL;
 	int r;
 
-	if (console->phase != KEEPER_IDLE)
-		return error_set(error, -EALREADY, "The instance is already running");
-	r = pack_program(program, &console->target, &console->target_length);
-	if (r < 0)
-		error_set(error, r, "program: %s", strerror(-r));
-	else
-		r = open_terminal(console, program->width, program->height, error);
-	return start(console, CONSOLE_PROGRAM, r, error);
-}
-
-int console_start_container(struct console *console, const struct console_container *container, struct error *error)
-{
-	int r;
-
-	if (console->phase != KEEPER_IDLE)
-		return error_set(error, -EALREADY, "The instance is already running");
-	r = pack_container(container, &console->target, &console->target_length);
-	if (r < 0)
-		error_set(error, r, "container: %s", strerror(-r));
-	else if (!container->running) /* one that runs has a terminal, and the keeper will find it */
-		r = open_terminal(console, container->width, container->height, error);
-	return start(console, CONSOLE_CONTAINER, r, error);
-}
-
-/* Its console is in the FIFOs that the keeper will make, or find. */
-int console_start_machine(struct console *console, const struct console_machine *machine, struct error *error)
-{
-	int r;
-
-	if (console->phase != KEEPER_IDLE)
-		return error_set(error, -EALREADY, "The instance is already running");
-	r = pack_machine(machine, &console->target, &console->target_length);
-	if (r < 0)
-		error_set(error, r, "virtual machine: %s", strerror(-r));
-	return start(console, CONSOLE_MACHINE, r, error);
-}
-
-static int stop(struct console *console, int timeout_ms, bool again)
-{
 	if (console->phase == KEEPER_IDLE)
 		return -ESRCH;
+	r = console_tell_stop(console, timeout_ms, again, target);
+	if (r < 0)
+		return r;
 	console->stopping = !(again && console->phase == KEEPER_RESTING); /* that only shortens its rest */
 	console->again = again;
 	console->stop_timeout = timeout_ms;
-	return console_tell_stop(console);
+	return 0;
 }
 
 int console_stop(struct console *console, int timeout_ms)
 {
-	return stop(console, timeout_ms, false);
+	return stop(console, NULL, timeout_ms);
 }
 
-int console_restart(struct console *console, int timeout_ms)
+int console_restart(struct console *console, struct console_target *target, int timeout_ms, struct error *error)
 {
-	return stop(console, timeout_ms, true);
+	static const char *const kinds[CONSOLE_KINDS] = {"a program", "a container", "a virtual machine",
+							 "a serial device"};
+	int r;
+
+	if (console->phase != KEEPER_IDLE && target->kind != console->kind)
+		return error_set(error, -EINVAL,
+				 "The instance runs as %s and is configured as %s now: stop it, then start it",
+				 kinds[console->kind], kinds[target->kind]);
+	r = stop(console, target, timeout_ms);
+	if (r < 0)
+		return error_set(error, r, "The instance could not be signalled: %s", strerror(-r));
+	take_target(console, target); /* for the next keeper, which may go on with the old one still: that is stopped */
+	return 0;
 }
 
 int console_freeze(struct console *console, bool frozen)
@@ -309,15 +302,34 @@ int console_resize(struct console *console, uint16_t width, uint16_t height)
 {
 	struct winsize size = {.ws_col = width, .ws_row = height};
 
+	if (console->kind == CONSOLE_SERIAL) /* it would take one, and tell nobody */
+		return -ENOTTY;
 	if (!console->input)
 		return -EIO;
 	return ioctl(watch_fd(console->input), TIOCSWINSZ, &size) < 0 ? -errno : 0;
 }
 
+int console_size(const struct console *console, uint16_t *width, uint16_t *height)
+{
+	struct winsize size = {0};
+
+	if (console->kind == CONSOLE_SERIAL)
+		return -ENOTTY;
+	if (!console->input)
+		return -EIO;
+	if (ioctl(watch_fd(console->input), TIOCGWINSZ, &size) < 0)
+		return -errno;
+	if (!size.ws_col || !size.ws_row)
+		return -ENODATA;
+	*width = size.ws_col;
+	*height = size.ws_row;
+	return 0;
+}
+
 /* Whether there is somebody to type to just now. */
 static bool listens(const struct console *console)
 {
-	return console->phase == KEEPER_RUNNING && console->input && !console->deaf;
+	return console->phase == KEEPER_RUNNING && console->input && !console->deaf && !console->line_break;
 }
 
 ssize_t console_write(struct console *console, const void *data, size_t length)
@@ -326,6 +338,8 @@ ssize_t console_write(struct console *console, const void *data, size_t length)
 
 	if (console->phase == KEEPER_IDLE)
 		return -EIO;
+	if (console_unplugged(console))
+		return -ENXIO;
 	errno = EAGAIN; /* between two boots: the next one, or the end, is told */
 	if (listens(console))
 		written = write(watch_fd(console->input), data, length);
@@ -360,4 +374,9 @@ int console_clear(struct console *console)
 	ring_clear(&ring);
 	ring_close(&ring);
 	return 0;
+}
+
+int console_open_directory(const struct console *console)
+{
+	return consoles_open(console->consoles, "run", console->name, false);
 }

@@ -16,10 +16,8 @@
  */
 #pragma once
 
+#include "pty/pack.h" /* struct console_target */
 #include "pty/ring.h"
-#include "pty/targets/container.h" /* struct console_container */
-#include "pty/targets/machine.h"   /* struct console_machine */
-#include "pty/targets/program.h"   /* struct console_program */
 #include "util/error.h"
 #include "util/list.h"
 
@@ -61,9 +59,9 @@ struct consoles;
 
 /*
  * `directory` holds consoles/NAME/ring and run/NAME/ (created as needed, 0700); `keeper` is the path of
- * consoled-keeper; those for containers and virtual machines are beside it, `keeper`-lxc and `keeper`-qemu. Makes the
- * process a subreaper (PR_SET_CHILD_SUBREAPER) so that the status of programs survives their keeper, and watches
- * SIGCHLD on `loop`. -errno.
+ * consoled-keeper; those for containers, virtual machines and serial devices are beside it, `keeper`-lxc, -qemu,
+ * -serial. Makes the process a subreaper (PR_SET_CHILD_SUBREAPER) so that the status of programs survives their keeper,
+ * and watches SIGCHLD on `loop`. -errno.
  */
 int consoles_create(struct consoles **consoles, uv_loop_t *loop, const char *directory, const char *keeper);
 
@@ -90,7 +88,8 @@ int console_rename(struct consoles *consoles, const char *from, const char *to);
 
 bool console_running(const struct console *console);
 bool console_frozen(const struct console *console);
-pid_t console_pid(const struct console *console);        /* of the program, the container's init, QEMU; 0 = none */
+pid_t console_pid(
+	const struct console *console); /* of the program, the container's init, QEMU; 0 = none (or a serial device) */
 pid_t console_keeper_pid(const struct console *console); /* 0 = none */
 const struct ring *console_ring(const struct console *console);
 
@@ -98,23 +97,31 @@ const struct ring *console_ring(const struct console *console);
 enum console_output console_output(const struct console *console);
 
 /*
- * Starts a keeper and in it the program, the container or the virtual machine (or takes on one of these two that
- * runs). 0: `started` or `failed` follows. -EALREADY if it runs or is starting; -ENOSYS: this consoled was built
- * without such; other errors (fork, ring, descriptors) are told in `error`.
+ * The directory run/NAME, where what runs may have sockets of its own (a machine's `spice` and `qmp`). Returns a
+ * descriptor, the caller's, or -errno; -ENOENT: nothing has ever run.
  */
-int console_start(struct console *console, const struct console_program *program, struct error *error);
-int console_start_container(struct console *console, const struct console_container *container, struct error *error);
-int console_start_machine(struct console *console, const struct console_machine *machine, struct error *error);
+int console_open_directory(const struct console *console);
+
+/*
+ * Starts a keeper and in it the program, the container or the virtual machine (or takes on one of these two that
+ * runs). Takes the target's bytes, which leaves it empty. 0: `started` or `failed` follows. -EALREADY if it runs or is
+ * starting; -ENOSYS: this consoled was built without such; other errors (fork, ring, descriptors) are told in `error`.
+ */
+int console_start(struct console *console, struct console_target *target, struct error *error);
 
 /*
  * Asks it to end: SIGHUP and SIGTERM to the processes of a program's session, as a terminal that goes away; to a
- * container's init the signal that shuts it down; a machine's power button. SIGKILL after `timeout_ms` (0: at once;
- * negative: never). No restart policy applies. `exited` follows. -ESRCH if not running.
+ * container's init the signal that shuts it down; a machine's power button; a serial device is closed. SIGKILL after
+ * `timeout_ms` (0: at once; negative: never). No restart policy applies. `exited` follows. -ESRCH if not running.
  */
 int console_stop(struct console *console, int timeout_ms);
 
-/* Stops as above, then starts the same again on the same console: `exited` (again), then `started`. */
-int console_restart(struct console *console, int timeout_ms);
+/*
+ * Stops as above, then starts `target` on the same console: `exited` (again), then `started` or `failed`. Takes the
+ * target's bytes. -EINVAL: it is of another kind, which needs another keeper; -ESRCH if not running; -EAGAIN: the
+ * keeper does not listen; nothing has happened then.
+ */
+int console_restart(struct console *console, struct console_target *target, int timeout_ms, struct error *error);
 
 /*
  * Stops it where it stands, or lets it go on: SIGSTOP and SIGCONT to a program's session, a container's freezer,
@@ -123,14 +130,24 @@ int console_restart(struct console *console, int timeout_ms);
  */
 int console_freeze(struct console *console, bool frozen);
 
-/* Sets the window size (TIOCSWINSZ: the kernel sends SIGWINCH). -ENOTTY: a machine's serial port has none. */
+/* Sets the window size (TIOCSWINSZ: the kernel sends SIGWINCH). -ENOTTY: serial ports have none. */
 int console_resize(struct console *console, uint16_t width, uint16_t height);
+
+/* What the size was last set to, by whomever (TIOCGWINSZ). -ENOTTY; -ENODATA: it never was; `*width` and `*height` stay
+ * as they are then. */
+int console_size(const struct console *console, uint16_t *width, uint16_t *height);
 
 /*
  * Writes input, without blocking. Returns the bytes taken, or -EAGAIN: the instance does not read; wait for `writable`.
- * -EIO: nothing runs.
+ * -EIO: nothing runs; -ENXIO: it is a serial device that is unplugged at present.
  */
 ssize_t console_write(struct console *console, const void *data, size_t length);
+
+/*
+ * Sends a break to a serial device, behind all that has been written before: 300 ms, during which nothing more is
+ * taken. -EAGAIN: one is being sent, wait for `writable`; -EOPNOTSUPP: it is no serial device; errors as above.
+ */
+int console_send_break(struct console *console);
 
 /*
  * Gives the log another capacity (see ring.h), and keeps as much of it as fits. -EBUSY while there is a keeper; what

@@ -41,16 +41,25 @@ static void on_bell(void *user, int events)
 	tell_output(console);
 }
 
+bool console_unplugged(const struct console *console)
+{
+	return console->phase == KEEPER_RUNNING && console->kind == CONSOLE_SERIAL && console->deaf;
+}
+
+static void tell_writable(struct console *console)
+{
+	console->input_blocked = false;
+	console->handler->writable(console, console->user);
+}
+
 /* The instance reads again; or its terminal is hung up, which epoll would report for ever. */
 static void on_input(void *user, int events)
 {
 	struct console *console = user;
 
 	watch_set(console->input, 0);
-	if (events == 0 || !console->input_blocked)
-		return;
-	console->input_blocked = false;
-	console->handler->writable(console, console->user);
+	if (events != 0 && console->input_blocked)
+		tell_writable(console);
 }
 
 static void lose_socket(struct console *console)
@@ -61,18 +70,25 @@ static void lose_socket(struct console *console)
 	uv_timer_stop(&console->timer);
 }
 
+static void lose_terminal(struct console *console)
+{
+	console_end_break(console);
+	watch_destroy(move_pointer(console->input));
+	close_fd(&console->master);
+	console->has_input = false;
+}
+
 void console_become_idle(struct console *console)
 {
 	lose_socket(console);
+	lose_terminal(console);
 	watch_destroy(move_pointer(console->bell));
-	watch_destroy(move_pointer(console->input));
-	close_fd(&console->master);
 	close_fd(&console->pidfd);
 	free(move_pointer(console->target));
 	console->phase = KEEPER_IDLE;
 	console->pid = 0;
 	console->input_blocked = console->stopping = console->adopted = console->reaped = false;
-	console->freezing = console->frozen = console->deaf = console->has_input = false;
+	console->freezing = console->frozen = console->deaf = false;
 }
 
 /* The keeper has no more to do. Its socket is ours to remove: by the time it ends there may be a new keeper. */
@@ -119,8 +135,8 @@ static void note_state(struct console *console, const struct wire_state *state, 
 {
 	if (console->pid > 0 && state->pid != console->pid)
 		console->adopted = console->reaped = false;
-	if (console->pid > 0 && state->pid == 0) /* or a container has booted again by itself, and is to end still */
-		console->stopping = false;
+	if (state->phase == KEEPER_RESTING || (console->pid > 0 && state->pid == 0))
+		console->stopping = false; /* but a container that has booted again by itself is to end still */
 	console->pid = state->pid;
 	console->phase = console_phase(state);
 	console->output = (enum console_output)state->output;
@@ -133,6 +149,8 @@ static void note_state(struct console *console, const struct wire_state *state, 
 	console->pidfd = move_fd(&descriptors[WIRE_PIDFD]);
 	if (console_watch_terminal(console, &descriptors[WIRE_MASTER], &descriptors[WIRE_INPUT]) < 0)
 		log_error("%s: it can be read, but not typed into", console->name);
+	if (console_unplugged(console))
+		lose_terminal(console); /* the kernel gives its name to nobody else before */
 	if (console->input_blocked && console->phase == KEEPER_RUNNING && console->input && !console->deaf)
 		watch_set(console->input, UV_WRITABLE);
 	if (state->phase == KEEPER_EXITED || state->phase == KEEPER_FAILED)
@@ -156,6 +174,8 @@ static void take_state(struct console *console, const struct wire_state *state, 
 		tell_exit(console, &state->exit, state->phase != KEEPER_EXITED);
 	if (state->phase == KEEPER_RUNNING && (!ran || replaced))
 		console->handler->started(console, console->user, state->pid);
+	if (console->input_blocked && console_unplugged(console))
+		tell_writable(console); /* who waits to write is to know */
 	if (state->phase == KEEPER_FAILED)
 		tell_failure(console, state->error, text, length);
 	else if ((turned || (asked && !console->freezing)) && console->phase == KEEPER_RUNNING) /* others may turn it */
@@ -243,16 +263,20 @@ static void on_socket(void *user, int events)
 
 /* --- what goes to the keeper --- */
 
-int console_tell(struct console *console, struct wire_message *message)
+static int tell(struct console *console, struct wire_message *message, const void *tail, size_t length)
 {
-	return console->socket ? wire_send(watch_fd(console->socket), message, NULL, 0, NULL) : -EPIPE;
+	return console->socket ? wire_send(watch_fd(console->socket), message, tail, length, NULL) : -EPIPE;
 }
 
-int console_tell_stop(struct console *console)
+int console_tell(struct console *console, struct wire_message *message)
 {
-	struct wire_message message = {.type = WIRE_STOP,
-				       .stop = {.timeout = console->stop_timeout, .again = console->again}};
-	int r = console_tell(console, &message);
+	return tell(console, message, NULL, 0);
+}
+
+int console_tell_stop(struct console *console, int timeout_ms, bool again, const struct console_target *target)
+{
+	struct wire_message message = {.type = WIRE_STOP, .stop = {.timeout = timeout_ms, .again = again}};
+	int r = tell(console, &message, target ? target->data : NULL, target ? target->length : 0);
 
 	return r == -EPIPE ? 0 : r; /* the next keeper hears it */
 }
@@ -293,8 +317,9 @@ static int tell_keep(struct console *console)
 		[WIRE_PIDFD] = console->pid > 0 ? console->pidfd : -1,
 		[WIRE_INPUT] = console->has_input ? watch_fd(console->input) : -1,
 	};
+	int r = wire_send(watch_fd(console->socket), &message, console->target, console->target_length, descriptors);
 
-	return wire_send(watch_fd(console->socket), &message, console->target, console->target_length, descriptors);
+	return r == -EPIPE ? 0 : r; /* it has died already, which its socket tells */
 }
 
 int console_watch_keeper(struct console *console, int fd, pid_t keeper_pid)
@@ -340,7 +365,7 @@ void console_revive(struct console *console)
 	if (console->reaped)
 		console_on_status(console, console->status);
 	if (console->stopping)
-		console_tell_stop(console);
+		console_tell_stop(console, console->stop_timeout, console->again, NULL);
 	if (console->freezing)
 		console_tell_freeze(console);
 	flow_begin(console);
@@ -361,6 +386,7 @@ int console_watch_terminal(struct console *console, int *master, int *input)
 
 	if (*master < 0 && *input < 0)
 		return 0;
+	console_end_break(console);
 	if (*master >= 0) {
 		close_fd(&console->master);
 		console->master = move_fd(master);

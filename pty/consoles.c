@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define DIRECTORY_FLAGS (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+#define DIRECTORY_FLAGS (O_RDONLY | O_DIRECTORY)
 
 static bool name_valid(const char *name)
 {
@@ -28,7 +28,7 @@ static int open_directory(int parent, const char *name, bool make)
 
 	if (make && mkdirat(parent, name, 0700) < 0 && errno != EEXIST)
 		return -errno;
-	fd = openat(parent, name, DIRECTORY_FLAGS | O_NOFOLLOW);
+	fd = openat(parent, name, DIRECTORY_FLAGS | O_NOFOLLOW | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
 }
 
@@ -78,8 +78,10 @@ static void free_consoles(uv_handle_t *handle)
 
 static int name_keepers(struct consoles *consoles, const char *keeper)
 {
-	static const char *const suffixes[CONSOLE_KINDS] = {
-		[CONSOLE_PROGRAM] = "", [CONSOLE_CONTAINER] = "-lxc", [CONSOLE_MACHINE] = "-qemu"};
+	static const char *const suffixes[CONSOLE_KINDS] = {[CONSOLE_PROGRAM] = "",
+							    [CONSOLE_CONTAINER] = "-lxc",
+							    [CONSOLE_MACHINE] = "-qemu",
+							    [CONSOLE_SERIAL] = "-serial"};
 
 	for (size_t kind = 0; kind < CONSOLE_KINDS; kind++)
 		if (asprintf(&consoles->keepers[kind], "%s%s", keeper, suffixes[kind]) < 0) {
@@ -105,7 +107,7 @@ int consoles_create(struct consoles **result, uv_loop_t *loop, const char *direc
 		return r;
 	}
 	r = name_keepers(consoles, keeper);
-	consoles->directory = open(directory, DIRECTORY_FLAGS);
+	consoles->directory = open(directory, DIRECTORY_FLAGS | O_CLOEXEC);
 	if (r == 0 && consoles->directory < 0)
 		r = -errno;
 	if (r == 0 && prctl(PR_SET_CHILD_SUBREAPER, 1L, 0L, 0L, 0L) < 0)

@@ -34,7 +34,7 @@ struct console {
 	enum console_output output;
 	bool frozen, deaf;
 	uint32_t boot;
-	void *target; /* packed, for the next keeper */
+	void *target; /* packed, for the next keeper; during a restart, what is to be started */
 	size_t target_length;
 	struct watch *socket; /* NULL = no keeper */
 	struct watch *bell;   /* the eventfd */
@@ -44,6 +44,7 @@ struct console {
 	int master;     /* of the terminal, for the next keeper; -1: there is none */
 	uint64_t told;  /* the head at the last `output` */
 	bool input_blocked;
+	struct console_break *line_break; /* that is being sent */
 
 	/* If the keeper dies, the next must know: */
 	bool stopping, again;
@@ -86,6 +87,9 @@ void keeper_forget(const struct consoles *consoles, const char *name);
 /* What a keeper's state means to us, see console::phase. */
 enum keeper_phase console_phase(const struct wire_state *state);
 
+/* It runs, but is a serial device that is away. */
+bool console_unplugged(const struct console *console);
+
 /* Nothing runs, and there is no keeper: closes all that only matters while there is. */
 void console_become_idle(struct console *console);
 
@@ -110,14 +114,19 @@ void console_revive(struct console *console);
 /* Tells the keeper something that needs no tail and no descriptors. -errno as wire_send(); -EPIPE: there is none. */
 int console_tell(struct console *console, struct wire_message *message);
 
-/* Tells the keeper what was asked for in `stopping`. 0 also if it is dying: the next one is told too. */
-int console_tell_stop(struct console *console);
+/* Tells the keeper to stop; `again`: `target`, NULL: the same. 0 also if it is dying: the next one hears it. */
+int console_tell_stop(struct console *console, int timeout_ms, bool again, const struct console_target *target);
 
 /* Tells the keeper what was asked for in `freeze`, likewise. */
 int console_tell_freeze(struct console *console);
 
 /* The program was our child and has ended. */
 void console_on_status(struct console *console, int status);
+
+/* --- console_break.c --- */
+
+/* Ends the break that is being sent, if one is, or does not begin it. */
+void console_end_break(struct console *console);
 
 /* --- cursor.c --- */
 

@@ -17,6 +17,8 @@
  *                                                                    | STOP                    not to be         |
  *                                                                    +---------> EXITED <------ run again -------+
  *
+ * What a restart has brought (keeper::next) is taken over when RESTING is left for STARTING.
+ *
  * Each arrow is told to the daemon as a STATE (but that to DRAINING, which is told when it is over). FAILED and EXITED
  * stay until a daemon says BYE, however long there is none; then the keeper ends. In all else it does not matter
  * whether a daemon is there.
@@ -140,9 +142,11 @@ static void hello(struct keeper *keeper)
 		[WIRE_PIDFD] = keeper->pid > 0 ? keeper->pidfd : -1,
 		[WIRE_INPUT] = keeper->input,
 	};
+	const void *packed = keeper->next ? keeper->next : keeper->packed;
+	size_t length = keeper->next ? keeper->next_length : keeper->packed_length;
 
 	keeper->news = false;
-	if (wire_send(keeper->daemon, &message, keeper->packed, keeper->packed_length, descriptors) == 0)
+	if (wire_send(keeper->daemon, &message, packed, length, descriptors) == 0)
 		keeper_tell(keeper);
 	else
 		lose_daemon(keeper);
@@ -183,6 +187,17 @@ static void take_keep(struct keeper *keeper, const struct wire_message *message,
 	keeper_keep(keeper, &message->state);
 }
 
+/* What a restart is to start may be another target than before. */
+static void take_stop(struct keeper *keeper, const struct wire_message *message, void **tail)
+{
+	if (*tail && keeper->phase != KEEPER_IDLE) {
+		free(keeper->next);
+		keeper->next = move_pointer(*tail);
+		keeper->next_length = message->tail_length;
+	}
+	keeper_stop(keeper, message->stop.timeout, message->stop.again);
+}
+
 static void take_status(struct keeper *keeper, const struct wire_exit *exit)
 {
 	keeper->exit.status = exit->status;
@@ -201,7 +216,7 @@ static void take_message(struct keeper *keeper, const struct wire_message *messa
 		keeper->limit = message->limit;
 		return;
 	case WIRE_STOP:
-		keeper_stop(keeper, message->stop.timeout, message->stop.again);
+		take_stop(keeper, message, tail);
 		return;
 	case WIRE_FREEZE:
 		keeper_freeze(keeper, message->frozen);
@@ -458,6 +473,7 @@ int main(int argc, char **argv)
 	run(&keeper);
 	target_close(&keeper);
 	free(keeper.packed);
+	free(keeper.next);
 	ring_close(&keeper.ring);
 	return EXIT_SUCCESS;
 }

@@ -37,6 +37,8 @@ struct keeper {
 
 	void *packed; /* the target as the daemon packed it, for HELLO */
 	size_t packed_length;
+	void *next; /* the one that comes in its place at the next start; NULL: it stays */
+	size_t next_length;
 	struct target *target;
 	enum console_restart restart;
 
@@ -44,7 +46,7 @@ struct keeper {
 	int report;  /* of the child that does something for the target: target_on_report() */
 	int watched; /* by the target alone: target_on_watched() */
 	int pidfd;   /* its end is the target's: a program's first process, a container's monitor */
-	pid_t pid;   /* what the instance's users know as its pid: a program's first process, a container's init */
+	pid_t pid; /* what the instance's users know as its pid: a program's first process, a container's init; or 0 */
 	uint32_t boot;     /* counted, see struct wire_state */
 	bool frozen, deaf; /* see struct wire_state */
 	bool ours;         /* DRAINING: no status is to come from the daemon */
@@ -117,5 +119,7 @@ void keeper_on_time(struct keeper *keeper);
 /* When keeper_on_time() is due next. */
 int64_t keeper_due(const struct keeper *keeper);
 
+/* Ends it, and then perhaps starts it again, or `next` if there is one: what a STOP message says. */
 void keeper_stop(struct keeper *keeper, int timeout_ms, bool again);
+
 void keeper_freeze(struct keeper *keeper, bool frozen);

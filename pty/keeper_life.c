@@ -5,6 +5,7 @@
 #include "util/cleanup.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/param.h>
 
 #define GRACE 500        /* ms that survivors of a program get to write more, or to end after a stop */
@@ -37,12 +38,27 @@ void keeper_fail(struct keeper *keeper)
 	enter(keeper, KEEPER_FAILED);
 }
 
-static void start(struct keeper *keeper)
+/* What a restart has brought takes the place of what there was. */
+static int open_next(struct keeper *keeper)
 {
 	int r;
 
+	target_close(keeper);
+	keeper->target = NULL;
+	free(keeper->packed);
+	keeper->packed = move_pointer(keeper->next);
+	keeper->packed_length = keeper->next_length;
+	r = target_open(keeper, keeper->packed, keeper->packed_length);
+	return r < 0 ? error_set(&keeper->error, r, "keeper: %s", strerror(-r)) : 0;
+}
+
+static void start(struct keeper *keeper)
+{
+	int r = keeper->next ? open_next(keeper) : 0;
+
 	keeper->exit = (struct wire_exit){0};
-	r = target_start(keeper);
+	if (r == 0)
+		r = target_start(keeper);
 	if (r < 0)
 		keeper_fail(keeper);
 	else
@@ -81,7 +97,7 @@ static void adopt(struct keeper *keeper, const struct wire_state *state)
 
 void keeper_keep(struct keeper *keeper, const struct wire_state *state)
 {
-	if (state->pid > 0)
+	if (state->pid > 0 || state->phase == KEEPER_RUNNING) /* a serial device has no pid */
 		adopt(keeper, state);
 	else
 		start(keeper);

@@ -99,7 +99,10 @@ int keeper_spawn(const struct consoles *consoles, enum console_kind kind, const 
 		 struct error *error)
 {
 	static const char *const optional[CONSOLE_KINDS] = {
-		[CONSOLE_CONTAINER] = "containers", [CONSOLE_MACHINE] = "virtual machines"};
+		[CONSOLE_CONTAINER] = "containers",
+		[CONSOLE_MACHINE] = "virtual machines",
+		[CONSOLE_SERIAL] = "serial devices",
+	};
 	const char *path = consoles->keepers[kind];
 	cleanup_close int ours = -1, theirs = -1, directory = -1, ring = -1;
 	int ends[2], r;

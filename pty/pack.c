@@ -31,6 +31,12 @@ struct packed_machine {
 	uint32_t running;
 };
 
+/* A serial device's; behind it the device. */
+struct packed_serial {
+	uint32_t speed;
+	uint8_t data_bits, stop_bits, parity, flow;
+};
+
 /* --- strings, one behind the other --- */
 
 static int append_string(struct buffer *buffer, const char *string)
@@ -48,16 +54,25 @@ static int append_strings(struct buffer *buffer, char *const *strings, uint32_t 
 }
 
 /* Puts the fixed part, which is complete now, to the place kept for it; or undoes all. */
-static int finish(struct buffer *buffer, int r, const void *fixed, size_t size, void **packed, size_t *length)
+static int finish(struct buffer *buffer, int r, const void *fixed, size_t size, struct console_target *target,
+		  struct error *error)
 {
+	static const char *const names[CONSOLE_KINDS] = {"program", "container", "virtual machine", "serial device"};
+
 	if (r < 0) {
 		buffer_finish(buffer);
-		return r == -EMSGSIZE ? -E2BIG : r;
+		r = r == -EMSGSIZE ? -E2BIG : r;
+		return error_set(error, r, "%s: %s", names[target->kind], strerror(-r));
 	}
 	memcpy(buffer->data, fixed, size);
-	*packed = buffer->data;
-	*length = buffer->length;
+	target->data = buffer->data;
+	target->length = buffer->length;
 	return 0;
+}
+
+void console_target_finish(struct console_target *target)
+{
+	free(move_pointer(target->data));
 }
 
 /* Takes the next string of [*at, end), or returns NULL if none ends there. */
@@ -85,7 +100,7 @@ static bool next_vector(char **at, char *end, char **vector, uint32_t count)
 
 /* --- programs --- */
 
-int pack_program(const struct console_program *program, void **packed, size_t *length)
+int pack_program(const struct console_program *program, struct console_target *target, struct error *error)
 {
 	struct packed_program fixed = {
 		.uid = program->uid,
@@ -97,6 +112,7 @@ int pack_program(const struct console_program *program, void **packed, size_t *l
 	struct buffer buffer = {0};
 	int r;
 
+	*target = (struct console_target){.kind = CONSOLE_PROGRAM, .width = program->width, .height = program->height};
 	r = buffer_append(&buffer, &fixed, sizeof(fixed), WIRE_TAIL_MAX);
 	if (r == 0)
 		r = append_string(&buffer, program->directory);
@@ -106,7 +122,7 @@ int pack_program(const struct console_program *program, void **packed, size_t *l
 		r = append_strings(&buffer, program->argv, &fixed.argc);
 	if (r == 0)
 		r = append_strings(&buffer, program->environment, &fixed.envc);
-	return finish(&buffer, r, &fixed, sizeof(fixed), packed, length);
+	return finish(&buffer, r, &fixed, sizeof(fixed), target, error);
 }
 
 static bool program_valid(const struct packed_program *fixed, size_t rest)
@@ -160,7 +176,7 @@ int unpack_program(const void *packed, size_t length, struct console_program **r
 
 /* --- containers --- */
 
-int pack_container(const struct console_container *container, void **packed, size_t *length)
+int pack_container(const struct console_container *container, struct console_target *target, struct error *error)
 {
 	struct packed_container fixed = {
 		.defined = container->defined,
@@ -171,6 +187,10 @@ int pack_container(const struct console_container *container, void **packed, siz
 	struct buffer buffer = {0};
 	int r;
 
+	*target = (struct console_target){.kind = CONSOLE_CONTAINER,
+					  .running = container->running,
+					  .width = container->width,
+					  .height = container->height};
 	r = buffer_append(&buffer, &fixed, sizeof(fixed), WIRE_TAIL_MAX);
 	if (r == 0)
 		r = append_string(&buffer, container->name);
@@ -180,7 +200,7 @@ int pack_container(const struct console_container *container, void **packed, siz
 		r = append_string(&buffer, container->log);
 	if (r == 0)
 		r = append_strings(&buffer, container->items, &fixed.count);
-	return finish(&buffer, r, &fixed, sizeof(fixed), packed, length);
+	return finish(&buffer, r, &fixed, sizeof(fixed), target, error);
 }
 
 static bool container_valid(const struct console_container *container)
@@ -228,12 +248,13 @@ int unpack_container(const void *packed, size_t length, struct console_container
 
 /* --- machines --- */
 
-int pack_machine(const struct console_machine *machine, void **packed, size_t *length)
+int pack_machine(const struct console_machine *machine, struct console_target *target, struct error *error)
 {
 	struct packed_machine fixed = {.running = machine->running};
 	struct buffer buffer = {0};
 	int r;
 
+	*target = (struct console_target){.kind = CONSOLE_MACHINE, .running = machine->running};
 	r = buffer_append(&buffer, &fixed, sizeof(fixed), WIRE_TAIL_MAX);
 	if (r == 0)
 		r = append_string(&buffer, machine->log);
@@ -241,7 +262,7 @@ int pack_machine(const struct console_machine *machine, void **packed, size_t *l
 		r = append_strings(&buffer, machine->argv, &fixed.argc);
 	if (r == 0)
 		r = append_strings(&buffer, machine->environment, &fixed.envc);
-	return finish(&buffer, r, &fixed, sizeof(fixed), packed, length);
+	return finish(&buffer, r, &fixed, sizeof(fixed), target, error);
 }
 
 int unpack_machine(const void *packed, size_t length, struct console_machine **result)
@@ -273,5 +294,65 @@ int unpack_machine(const void *packed, size_t length, struct console_machine **r
 	if (!next_vector(&at, end, argv, fixed.argc) || !next_vector(&at, end, environment, fixed.envc) || at != end)
 		return -EBADMSG;
 	*result = move_pointer(machine);
+	return 0;
+}
+
+/* --- serial devices --- */
+
+int pack_serial(const struct console_serial *serial, struct console_target *target, struct error *error)
+{
+	struct packed_serial fixed = {
+		.speed = serial->speed,
+		.data_bits = serial->data_bits,
+		.stop_bits = serial->stop_bits,
+		.parity = (uint8_t)serial->parity,
+		.flow = (uint8_t)serial->flow,
+	};
+	struct buffer buffer = {0};
+	int r;
+
+	*target = (struct console_target){.kind = CONSOLE_SERIAL};
+	r = buffer_append(&buffer, &fixed, sizeof(fixed), WIRE_TAIL_MAX);
+	if (r == 0)
+		r = append_string(&buffer, serial->device);
+	return finish(&buffer, r, &fixed, sizeof(fixed), target, error);
+}
+
+static bool serial_valid(const struct packed_serial *fixed)
+{
+	return fixed->speed > 0 && fixed->data_bits >= 5 && fixed->data_bits <= 8 && fixed->stop_bits >= 1 &&
+	       fixed->stop_bits <= 2 && fixed->parity && strchr("neo", fixed->parity) && fixed->flow < SERIAL_FLOWS;
+}
+
+int unpack_serial(const void *packed, size_t length, struct console_serial **result)
+{
+	cleanup_free struct console_serial *serial = NULL;
+	struct packed_serial fixed;
+	char *at, *end;
+	size_t rest;
+
+	if (length < sizeof(fixed) || length > WIRE_TAIL_MAX)
+		return -EBADMSG;
+	memcpy(&fixed, packed, sizeof(fixed));
+	if (!serial_valid(&fixed))
+		return -EBADMSG;
+	rest = length - sizeof(fixed);
+	serial = malloc(sizeof(*serial) + rest);
+	if (!serial)
+		return -ENOMEM;
+	at = (char *)(serial + 1);
+	end = at + rest;
+	memcpy(at, (const char *)packed + sizeof(fixed), rest);
+	*serial = (struct console_serial){
+		.speed = fixed.speed,
+		.data_bits = fixed.data_bits,
+		.stop_bits = fixed.stop_bits,
+		.parity = (char)fixed.parity,
+		.flow = (enum serial_flow)fixed.flow,
+	};
+	serial->device = next_string(&at, end);
+	if (!serial->device || serial->device[0] != '/' || at != end)
+		return -EBADMSG;
+	*result = move_pointer(serial);
 	return 0;
 }

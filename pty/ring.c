@@ -11,13 +11,13 @@
  * than a mask with the capacity that was checked, once, against the file's size.
  */
 #include "pty/ring.h"
+#include "pty/ring_layout.h"
 #include "util/cleanup.h"
 #include "util/timestamp.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -26,61 +26,8 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 
-#define RING_MAGIC "consring"
-#define RING_VERSION 1
-#define RING_BOOTS 64
-#define RING_MARKS 3840
-#define RING_POISON 64
-/* A multiple of every page size Linux has, so that the area can be mapped alone. */
-#define RING_AREA_OFFSET (64 * 1024)
-
-#define MARK_INTERVAL (UINT64_C(10) * 1000 * 1000)
 /* One read takes no more, whatever waits: it costs the readers as much of the log's old end, even if it then fails. */
 #define READ_MAX RING_CAPACITY_MIN
-
-/* What never changes in a file. */
-struct ring_identity {
-	char magic[8];
-	uint32_t version;
-	uint32_t marks;
-	uint64_t capacity;
-	unsigned char poison[RING_POISON]; /* see ring_append_from() */
-};
-
-struct ring_boot_slot {
-	_Atomic uint32_t number; /* 0 while the slot is being written */
-	_Atomic uint64_t offset;
-	_Atomic int64_t time;
-};
-
-/* The bytes from `offset` on were written at `time`, up to MARK_INTERVAL later or the next mark. */
-struct ring_mark {
-	_Atomic uint64_t offset;
-	_Atomic int64_t time;
-};
-
-/* The file as it is on disk, up to the area. Files outlive the program: a change here is a new RING_VERSION. */
-struct ring_header {
-	struct ring_identity identity;
-	_Atomic uint64_t reserved; /* the area holds nothing older than this - capacity; never falls */
-	_Atomic uint64_t head;
-	_Atomic uint64_t base; /* the head at the last clear */
-	_Atomic uint64_t inflight_offset;
-	_Atomic uint64_t inflight_length; /* 0: nothing is in flight */
-	_Atomic int64_t written_at;
-	_Atomic uint64_t marks_made; /* ever; the last RING_MARKS of them are in the table, mark n at n % RING_MARKS */
-	_Atomic uint32_t boots_made; /* likewise: boot n is at n % RING_BOOTS, if the slot says so */
-	struct ring_boot_slot boots[RING_BOOTS];
-	_Atomic uint64_t floor; /* nor anything older than this: it was not copied from a smaller ring */
-	_Alignas(4096) struct ring_mark marks[RING_MARKS];
-};
-
-_Static_assert(sizeof(struct ring_header) == RING_AREA_OFFSET, "the header fills the file up to the area");
-_Static_assert(offsetof(struct ring_header, marks) == 4096, "all but the marks is in the first page");
-_Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "atomics work between processes and in read-only maps");
-
-#define load(field) atomic_load_explicit(field, memory_order_acquire)
-#define store(field, value) atomic_store_explicit(field, value, memory_order_release)
 
 /* Bytes that are nowhere in UTF-8, in an order of this file's own: no text and no run of one byte looks like it. */
 static int make_poison(unsigned char poison[static RING_POISON])
@@ -274,26 +221,11 @@ static void reserve(struct ring *ring, size_t length)
 	atomic_thread_fence(memory_order_release); /* before any change to the area */
 }
 
-/* Notes that bytes are written at `offset` now. */
-static void note_time(struct ring_header *header, uint64_t offset)
-{
-	int64_t now = timestamp_now();
-	uint64_t made = load(&header->marks_made);
-	uint64_t last = (uint64_t)load(&header->marks[(made - 1) % RING_MARKS].time); /* zeros before the first */
-
-	store(&header->written_at, now);
-	if ((uint64_t)now - last < MARK_INTERVAL) /* a clock set back is a large difference: a new mark */
-		return;
-	store(&header->marks[made % RING_MARKS].offset, offset);
-	store(&header->marks[made % RING_MARKS].time, now);
-	store(&header->marks_made, made + 1);
-}
-
 static void commit(struct ring *ring, size_t length)
 {
 	uint64_t head = load(&ring->header->head);
 
-	note_time(ring->header, head);
+	ring_note_time(ring, head);
 	store(&ring->header->head, head + length);
 }
 

@@ -104,5 +104,15 @@ size_t ring_read(const struct ring *ring, uint64_t *offset, void *data, size_t s
 /* When the ring was last written to (nanoseconds since 1970, about 10 ms exact); 0 = never. */
 int64_t ring_written_at(const struct ring *ring);
 
+/*
+ * When the byte at `offset` was written, nanoseconds since 1970; 0: not known. `*until` (may be NULL) is the offset up
+ * to which that is the best answer. Exact to 10 ms for what was written last, to a thousandth of the ring's bytes for
+ * the rest.
+ */
+int64_t ring_time_at(const struct ring *ring, uint64_t offset, uint64_t *until);
+
+/* The offset of the first byte written at `time` or later, as exactly; the head if there is none. */
+uint64_t ring_offset_at(const struct ring *ring, int64_t time);
+
 /* The latest boots that the header still knows (64), oldest first, at most `size`. Returns how many. */
 size_t ring_boots(const struct ring *ring, struct ring_boot *boots, size_t size);

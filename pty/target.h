@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * A target is what a keeper keeps. The life that all have in common is in keeper_life.c; what differs is behind these
- * functions. Each keeper executable links one implementation: targets/keep_program.c, keep_container.c or
- * keep_machine.c.
+ * functions. Each keeper executable links one implementation: targets/keep_program.c, keep_container.c,
+ * keep_machine.c or keep_serial.c.
  * Nothing here blocks.
  */
 #pragma once
@@ -19,10 +19,12 @@ enum target_request {
 };
 
 /*
- * Takes over what KEEP's tail says, checking everything; sets `target` and `restart`. Once per keeper. -EBADMSG,
- * -ENOMEM: nothing has been changed.
+ * Takes over a packed target, checking everything; sets `target` and `restart`. -EBADMSG, -ENOMEM: nothing has been
+ * changed.
  */
 int target_open(struct keeper *keeper, const void *packed, size_t length);
+
+/* Frees it (it may be NULL), before the keeper ends, or opens the next. */
 void target_close(struct keeper *keeper);
 
 /*

@@ -15,6 +15,11 @@ static bool has_state(const struct wire_message *message)
 	       message->type == WIRE_REFUSED;
 }
 
+static bool tail_allowed(const struct wire_message *message)
+{
+	return has_state(message) || (message->type == WIRE_STOP && message->stop.again);
+}
+
 static bool state_valid(const struct wire_state *state)
 {
 	return state->phase < KEEPER_PHASES && state->pid >= 0 && state->error <= 0 && state->kind < CONSOLE_KINDS &&
@@ -42,7 +47,7 @@ int wire_decode(const void *data, size_t length, struct wire_message *message, c
 		return -EBADMSG;
 	if (message->tail_length != length - sizeof(*message) || message->tail_length > WIRE_TAIL_MAX)
 		return -EBADMSG;
-	if (message->tail_length > 0 && !has_state(message))
+	if (message->tail_length > 0 && !tail_allowed(message))
 		return -EBADMSG;
 	if (has_state(message) && !state_valid(&message->state))
 		return -EBADMSG;

@@ -6,27 +6,28 @@
  *     daemon                                          keeper
  *       | KEEP state, target; all descriptors ->        |   to a new keeper: start this, or go on with it
  *       |<- STATE state; pidfd, master, input           |   each time the state changes; the last two if they are new
- *       | GRANT, STOP, FREEZE, STATUS ->                |   in any order
+ *       | GRANT, STOP, FREEZE, STATUS ->                |   in any order; a restart (STOP) with what is to run then
  *       |<- REFUSED error                               |   what was asked last (FREEZE) cannot be
  *       | BYE ->                                        |   the end has been taken note of
  *
- * A daemon that is new connects to the keeper's socket and hears first HELLO (what KEEP said, as it is now) and then
- * STATE. Both ends may be of different ages, so each record carries the version, and both check what they get.
+ * A daemon that is new connects to the keeper's socket and hears first HELLO (what KEEP said, as it is now; the target
+ * is that of the next start) and then STATE. Both ends may be of different ages, so each record carries the version,
+ * and both check what they get.
  */
 #pragma once
 
-#include "pty/targets/container.h" /* enum console_output */
+#include "pty/pack.h" /* enum console_kind, enum console_output */
 
 #include <stddef.h>
 #include <stdint.h>
 
-#define WIRE_VERSION 2
+#define WIRE_VERSION 3
 #define WIRE_TAIL_MAX (128 * 1024)
 
 enum wire_type {
 	WIRE_KEEP = 1, /* state; the packed target as tail */
 	WIRE_GRANT,    /* limit */
-	WIRE_STOP,     /* stop */
+	WIRE_STOP,     /* stop; if again, perhaps another packed target as tail */
 	WIRE_FREEZE,   /* frozen */
 	WIRE_STATUS,   /* exit.status of a program that was not the keeper's child */
 	WIRE_BYE,
@@ -46,14 +47,6 @@ enum keeper_phase {
 	KEEPER_EXITED,
 	KEEPER_FAILED,
 	KEEPER_PHASES,
-};
-
-/* What is kept, and so which keeper it needs. */
-enum console_kind {
-	CONSOLE_PROGRAM,
-	CONSOLE_CONTAINER,
-	CONSOLE_MACHINE,
-	CONSOLE_KINDS,
 };
 
 /* How the target ended last: struct console_exit. */
@@ -88,7 +81,7 @@ struct wire_message {
 		uint64_t limit; /* the head may not pass it; UINT64_MAX: no limit */
 		struct {
 			int32_t timeout; /* ms until SIGKILL; 0 = at once, negative = never */
-			uint32_t again;  /* then start it again */
+			uint32_t again;  /* then start it again: the tail's target, if there is one */
 		} stop;
 		uint32_t frozen;
 	};

@@ -53,7 +53,8 @@ static const uint8_t program[256] = {
 
 static int make_rom(void)
 {
-	cleanup_close int fd = memfd_create("consoled-accel", 0);
+	cleanup_close int fd =
+		memfd_create("consoled-accel", 0); // NOLINT(android-cloexec-memfd-create): QEMU inherits it
 
 	if (fd < 0 || pwrite(fd, program, sizeof(program), ROM_SIZE - sizeof(program)) != sizeof(program))
 		return -EIO;

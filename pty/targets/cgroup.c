@@ -201,6 +201,7 @@ void cgroups_finish(struct cgroups *cgroups)
 /* --- removal --- */
 
 /* Removes what is below a directory (closes it). Its files are the kernel's, and go with their directory. */
+// NOLINTNEXTLINE(misc-no-recursion): `depth` ends it
 static void empty(int directory, int depth)
 {
 	DIR *stream = fdopendir(directory);

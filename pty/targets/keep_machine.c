@@ -7,6 +7,7 @@
 #include "bridge/qmp.h"
 #include "pty/pack.h"
 #include "pty/target.h"
+#include "pty/targets/disk.h"
 #include "pty/targets/qemu.h"
 #include "util/cleanup.h"
 
@@ -237,6 +238,39 @@ static int take_on(struct keeper *keeper)
 	return 0;
 }
 
+/* Of other disks (the user's own, in raw.qemu) it is not our business what they name. */
+static int check_disk(const char *drive, struct error *error)
+{
+	json_auto_t *options = json_loads(drive, 0, NULL);
+	const char *driver, *path;
+	enum disk_format format;
+	json_t *backing;
+	bool block;
+	int r;
+
+	if (json_unpack(options, "{s:s, s:o, s:{s:s}}", "driver", &driver, "backing", &backing, "file", "filename",
+			&path) < 0)
+		return 0;
+	if (strcmp(driver, "qcow2") != 0 || !json_is_null(backing))
+		return 0;
+	r = disk_examine(path, &format, &block, error);
+	return r == -EINVAL ? r : 0;
+}
+
+/*
+ * A restart is prepared while the guest still runs, and what is one's raw disk then may have got another header since.
+ * Now nobody writes it: a qcow2 that is not to name other files must not.
+ */
+static int check_disks(char *const *argv, struct error *error)
+{
+	int r = 0;
+
+	for (; r == 0 && argv[0] && argv[1]; argv++)
+		if (strcmp(argv[0], "-blockdev") == 0)
+			r = check_disk(argv[1], error);
+	return r;
+}
+
 static int start_new(struct keeper *keeper)
 {
 	int output, input, r;
@@ -265,6 +299,8 @@ int target_start(struct keeper *keeper)
 	r = take_on(keeper); /* the last keeper may have died before it could tell that it had started one */
 	if (r == -ESRCH && target->take)
 		return error_set(&keeper->error, r, "It does not run");
+	if (r == -ESRCH && check_disks(target->machine->argv, &keeper->error) < 0)
+		return keeper->error.code;
 	if (r == -ESRCH)
 		r = start_new(keeper);
 	if (r < 0)

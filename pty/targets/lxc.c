@@ -279,7 +279,7 @@ void container_start(const struct console_container *container, int master, stru
 {
 	struct error *error = &report->error;
 	cleanup_container struct lxc_container *c = NULL;
-	cleanup_close int locks = -1;
+	hold_locks int locks = -1;
 
 	if (prepare_process(master, error) < 0)
 		return;

@@ -16,7 +16,7 @@ from rest import Api, Instance, wait_until
 ROOT = Path(__file__).resolve().parents[2]
 CONSOLED = os.environ.get("CONSOLED", str(ROOT / "build/daemon/consoled"))
 KEEPER = os.environ.get("CONSOLED_KEEPER", str(Path(CONSOLED).parents[1] / "pty/consoled-keeper"))
-KEEPERS = ("consoled-keeper", "consoled-keeper-lxc", "consoled-keeper-qemu")
+KEEPERS = ("consoled-keeper", "consoled-keeper-lxc", "consoled-keeper-qemu", "consoled-keeper-serial")
 MARKER = "CONSOLED_TEST_DIR"  # in the environment of everything that tests start, so that what is left can be found
 SANITIZERS = {
     "ASAN_OPTIONS": "quarantine_size_mb=8",  # freed memory that is kept would look like a leak to tests of memory

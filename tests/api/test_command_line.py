@@ -67,7 +67,7 @@ def test_notify(tmp_path, monkeypatch):
         monkeypatch.setenv("NOTIFY_SOCKET", str(path))
         daemon = Daemon()
         daemon.start()
-        assert manager.recv(100) == b"READY=1"
+        assert manager.recv(100).split(b"\n")[0] == b"READY=1"
         assert daemon.api.get("/1.0").status == 200
         daemon.close()
-        assert manager.recv(100) == b"STOPPING=1"
+        assert manager.recv(100).split(b"\n")[0] == b"STOPPING=1"

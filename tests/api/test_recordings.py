@@ -98,7 +98,8 @@ def null_or(shape):
 
 BOTH = {"containers": [re.compile("/1.0/containers/.+")], "instances": [re.compile("/1.0/instances/.+")]}
 ONE = {"instances": [re.compile("/1.0/instances/.+")]}
-CONSOLE = operation("websocket", "Showing console", BOTH, {"fds": {"0": SECRET, "control": SECRET}})
+FDS = {"0": SECRET, "control": SECRET}
+CONSOLE = operation("websocket", "Showing console", BOTH, ({"fds": FDS}, {"offset": int, "fds": FDS}))  # that is ours
 
 STATE = {
     "status": str,
@@ -275,6 +276,8 @@ def test_event(guest, open_session):
             continue  # another test's
         if event["type"] == "lifecycle" and event["metadata"]["source"] != guest.url:
             continue
+        if event["metadata"].get("action") == "instance-console-detached":
+            continue  # ours
         if event["type"] == "lifecycle":
             event["metadata"].pop("requestor", None)
         check(event, shapes[event["type"]])

@@ -12,46 +12,64 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void check_program(const void *data, size_t length)
 {
 	struct console_program *program;
-	size_t packed_length;
-	void *packed;
+	struct console_target packed;
 
 	if (unpack_program(data, length, &program) < 0)
 		return;
-	if (pack_program(program, &packed, &packed_length) < 0 || packed_length != length ||
-	    memcmp(packed, data, length) != 0)
+	if (pack_program(program, &packed, NULL) < 0 || packed.length != length ||
+	    memcmp(packed.data, data, length) != 0)
 		abort();
-	free(packed);
+	console_target_finish(&packed);
 	free(program);
 }
 
 static void check_container(const void *data, size_t length)
 {
 	struct console_container *container;
-	size_t packed_length;
-	void *packed;
+	struct console_target packed;
 
 	if (unpack_container(data, length, &container) < 0)
 		return;
-	if (pack_container(container, &packed, &packed_length) < 0 || packed_length != length ||
-	    memcmp(packed, data, length) != 0)
+	if (pack_container(container, &packed, NULL) < 0 || packed.length != length ||
+	    memcmp(packed.data, data, length) != 0)
 		abort();
-	free(packed);
+	console_target_finish(&packed);
 	free(container);
 }
 
 static void check_machine(const void *data, size_t length)
 {
 	struct console_machine *machine;
-	size_t packed_length;
-	void *packed;
+	struct console_target packed;
 
 	if (unpack_machine(data, length, &machine) < 0)
 		return;
-	if (pack_machine(machine, &packed, &packed_length) < 0 || packed_length != length ||
-	    memcmp(packed, data, length) != 0)
+	if (pack_machine(machine, &packed, NULL) < 0 || packed.length != length ||
+	    memcmp(packed.data, data, length) != 0)
 		abort();
-	free(packed);
+	console_target_finish(&packed);
 	free(machine);
+}
+
+static void check_serial(const void *data, size_t length)
+{
+	struct console_serial *serial;
+	struct console_target packed;
+
+	if (unpack_serial(data, length, &serial) < 0)
+		return;
+	if (pack_serial(serial, &packed, NULL) < 0 || packed.length != length || memcmp(packed.data, data, length) != 0)
+		abort();
+	console_target_finish(&packed);
+	free(serial);
+}
+
+static void check_target(const void *data, size_t length)
+{
+	check_program(data, length);
+	check_container(data, length);
+	check_machine(data, length);
+	check_serial(data, length);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -60,9 +78,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const void *tail;
 
 	if (wire_decode(data, size, &message, &tail) == 0)
-		check_program(tail, message.tail_length);
-	check_program(data, size);
-	check_container(data, size);
-	check_machine(data, size);
+		check_target(tail, message.tail_length);
+	check_target(data, size);
 	return 0;
 }

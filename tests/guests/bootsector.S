@@ -7,6 +7,9 @@
  *     ^F  prints 64 KiB: 4096 lines of 16 bytes, `0000 abcdefghi`, `0001 ...` in hexadecimal
  *     ^R  reboots
  *
+ * What is typed on its keyboard goes to COM1 as well, and to its screen, which shows `ready` and these keys alone: a
+ * text mode without a cursor.
+ *
  * The BIOS has put the registers of power management at 0x600, with -M pc as with -M q35. The UART's FIFO stays off: it
  * holds one byte at most, and all else that is typed waits outside.
  */
@@ -16,6 +19,8 @@
 	.set	CAN_SEND, 0x20
 	.set	KEYBOARD, 0x64
 	.set	RESET_PROCESSOR, 0xfe
+	.set	FIRST_KEY, 0x41a /* in the BIOS' memory: where its queue of keys begins */
+	.set	BEHIND_KEYS, 0x41c /* and ends */
 	.set	POWER_STATUS, 0x600
 	.set	POWER_ENABLE, 0x602
 	.set	POWER_BUTTON, 0x0100
@@ -31,6 +36,14 @@ _start:
 	movw	%ax, %ds
 	movw	%ax, %ss
 	movw	$_start, %sp
+	sti /* for the keyboard */
+	movw	$0x0003, %ax /* text, 80 x 25 */
+	int	$0x10
+	movb	$0x01, %ah
+	movw	$0x2000, %cx /* no cursor */
+	int	$0x10
+	movw	$ready, %si
+	call	show
 	movw	$ready, %si
 	call	print
 
@@ -42,7 +55,17 @@ next:
 	movw	$LINE_STATUS, %dx
 	inb	%dx, %al
 	testb	$RECEIVED, %al
-	jz	next
+	jnz	received
+	movw	FIRST_KEY, %ax
+	cmpw	BEHIND_KEYS, %ax
+	je	next
+	xorb	%ah, %ah
+	int	$0x16
+	call	show_character
+	call	send
+	jmp	next
+
+received:
 	movw	$COM1, %dx
 	inb	%dx, %al
 	cmpb	$'A' - '@', %al
@@ -102,6 +125,24 @@ print:
 	call	send
 	jmp	print
 1:	ret
+
+/* The same, on the screen. */
+show:
+	lodsb
+	testb	%al, %al
+	jz	1f
+	call	show_character
+	jmp	show
+1:	ret
+
+/* Shows %al, and leaves it there. */
+show_character:
+	pushw	%ax
+	movb	$0x0e, %ah
+	movw	$0x0007, %bx
+	int	$0x10
+	popw	%ax
+	ret
 
 /* Sends %al. */
 send:

@@ -240,16 +240,24 @@ static const struct console_program program_defaults = {
 	.directory = "/",
 };
 
+/* Whether it went well is noted in f->error, too. */
+static int start_program(struct fixture *f, const struct console_program *program)
+{
+	cleanup_target struct console_target target = {0};
+	int r = pack_program(program, &target, &f->error);
+
+	return r == 0 ? console_start(f->console, &target, &f->error) : r;
+}
+
 static void start_argv(struct fixture *f, const char *first, const char *second, const char *third,
 		       enum console_restart restart)
 {
 	struct console_program program = program_defaults;
-	struct error error = {0};
 
 	program.argv = (char *const[]){(char *)first, (char *)second, (char *)third, NULL};
 	program.restart = restart;
-	if (console_start(f->console, &program, &error) < 0)
-		fail_msg("%s", error_text(&error));
+	if (start_program(f, &program) < 0)
+		fail_msg("%s", error_text(&f->error));
 }
 
 /* Runs a script, in which $F is a file of the test's own. */
@@ -259,6 +267,25 @@ static void start(struct fixture *f, const char *script, enum console_restart re
 
 	snprintf(text, sizeof(text), "F=%s/flag; %s", f->directory, script);
 	start_argv(f, "sh", "-c", text, restart);
+}
+
+/* Restarts with another script. */
+static int restart_with_policy(struct fixture *f, const char *script, int timeout_ms, enum console_restart policy)
+{
+	cleanup_target struct console_target target = {0};
+	struct console_program program = program_defaults;
+	char text[1024];
+
+	snprintf(text, sizeof(text), "F=%s/flag; %s", f->directory, script);
+	program.argv = (char *const[]){(char *)"sh", (char *)"-c", text, NULL};
+	program.restart = policy;
+	assert_int_equal(pack_program(&program, &target, &f->error), 0);
+	return console_restart(f->console, &target, timeout_ms, &f->error);
+}
+
+static int restart(struct fixture *f, const char *script, int timeout_ms)
+{
+	return restart_with_policy(f, script, timeout_ms, CONSOLE_RESTART_NO);
 }
 
 static void run(struct fixture *f, const char *script)

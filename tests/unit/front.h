@@ -44,6 +44,12 @@ struct front {
 	int upgraded_fd;
 	struct response *deferred; /* the last one */
 	char deferred_text[256];
+
+	struct response *streamed; /* the last one */
+	const char *stream_text;   /* what it has to say now; without an end if it is NULL */
+	ssize_t stream_end;        /* and then: -EAGAIN, or how it ends */
+	size_t stream_read;        /* bytes, of all */
+	unsigned int stream_finished;
 };
 
 struct client {
@@ -61,6 +67,8 @@ void response_finish(struct response *response)
 	size_t i;
 
 	free(response->body);
+	if (response->stream)
+		response->stream->finished(response);
 	for (i = 0; i < response->header_count; i++)
 		free(response->headers[i].value);
 }
@@ -93,6 +101,43 @@ static inline void complete_deferred(struct front *front)
 	response->complete(response);
 }
 
+static inline ssize_t stream_read(struct response *response, char *data, size_t size)
+{
+	struct front *front = response->context;
+
+	if (front->stream_text) {
+		size = strnlen(front->stream_text, size);
+		memcpy(data, front->stream_text, size);
+		front->stream_text += size;
+	} else {
+		memset(data, 's', size);
+	}
+	front->stream_read += size;
+	return size ? (ssize_t)size : front->stream_end;
+}
+
+static inline void stream_finished(struct response *response)
+{
+	struct front *front = response->context;
+
+	front->stream_finished++;
+	if (front->streamed == response)
+		front->streamed = NULL;
+}
+
+/* "/stream": of unknown length; "/stream/known": BIG bytes; "/stream/held": as much is held for it. */
+static inline void answer_stream(struct front *front, const char *path, struct response *response)
+{
+	static const struct response_stream stream = {stream_read, stream_finished};
+
+	response->status = 200;
+	response->length = strcmp(path, "/stream/known") == 0 ? BIG : RESPONSE_LENGTH_UNKNOWN;
+	response->held = strcmp(path, "/stream/held") == 0 ? BIG : 0;
+	response->stream = &stream;
+	response->context = front;
+	front->streamed = response;
+}
+
 /* Says what was asked: "GET /path a=b 3 me", the body's length and whether the identity is ours. */
 static inline void describe(const struct request *request, char text[static 256])
 {
@@ -123,6 +168,10 @@ void api_handle(struct api *api, struct request *request, struct response *respo
 		response->context = front;
 		front->deferred = response;
 		strcpy(front->deferred_text, text);
+		return;
+	}
+	if (strncmp(request->path, "/stream", strlen("/stream")) == 0) {
+		answer_stream(front, request->path, response);
 		return;
 	}
 	if (strcmp(request->path, "/complete") == 0)

@@ -30,7 +30,7 @@
 #pragma GCC diagnostic ignored "-Wunused-function"
 
 #define NOBODY 65534
-#define LATEST_VERSION 2
+#define LATEST_VERSION 3
 
 struct fixture {
 	char directory[64], path[128];

@@ -20,6 +20,10 @@
 	"limits.memory: a size such as 512MiB, or a share of the machine's such as 50%, not \"" value "\""
 #define NOT_CPUS(value) "limits.cpu: a number of CPUs, or a set of them such as 0-1,3, not \"" value "\""
 
+#define SPEED(value)                                                                                            \
+	"serial.speed: a speed such as 115200, perhaps with data bits, parity and stop bits such as 9600,7e1, " \
+	"not \"" value "\""
+
 static const struct {
 	enum instance_type type;
 	const char *key, *value;
@@ -61,6 +65,35 @@ static const struct {
 	{CT, "process.restart", "yes", "process.restart: one of no, on-failure, always, not \"yes\""},
 	{CT, "process.restart", "Always", "process.restart: one of no, on-failure, always, not \"Always\""},
 	{VM, "process.restart", "no", "process.restart: not for virtual machines"},
+	{CT, "serial.device", "/dev/ttyUSB0", NULL},
+	{CT, "serial.device", "", NULL},
+	{CT, "serial.device", "ttyUSB0", "serial.device: an absolute path, not \"ttyUSB0\""},
+	{VM, "serial.device", "/dev/ttyUSB0", "serial.device: not for virtual machines"},
+	{CT, "serial.speed", "115200", NULL},
+	{CT, "serial.speed", "1", NULL},
+	{CT, "serial.speed", "99999999", NULL},
+	{CT, "serial.speed", "9600,5e1", NULL},
+	{CT, "serial.speed", "9600,8O2", NULL},
+	{CT, "serial.speed", "", NULL},
+	{CT, "serial.speed", "0", SPEED("0")},
+	{CT, "serial.speed", "100000000", SPEED("100000000")},
+	{CT, "serial.speed", "-9600", SPEED("-9600")},
+	{CT, "serial.speed", " 9600", SPEED(" 9600")},
+	{CT, "serial.speed", "9600 ", SPEED("9600 ")},
+	{CT, "serial.speed", ",8n1", SPEED(",8n1")},
+	{CT, "serial.speed", "9600,", SPEED("9600,")},
+	{CT, "serial.speed", "9600,8n", SPEED("9600,8n")},
+	{CT, "serial.speed", "9600,8n11", SPEED("9600,8n11")},
+	{CT, "serial.speed", "9600:8n1", SPEED("9600:8n1")},
+	{CT, "serial.speed", "9600,9n1", SPEED("9600,9n1")},
+	{CT, "serial.speed", "9600,8m1", SPEED("9600,8m1")},
+	{CT, "serial.speed", "9600,8n3", SPEED("9600,8n3")},
+	{CT, "serial.flow", "none", NULL},
+	{CT, "serial.flow", "rtscts", NULL},
+	{CT, "serial.flow", "xonxoff", NULL},
+	{CT, "serial.flow", "", NULL},
+	{CT, "serial.flow", "hard", "serial.flow: one of none, rtscts, xonxoff, not \"hard\""},
+	{CT, "serial.baud", "9600", "Unknown configuration key: serial.baud"},
 	{CT, "process.bogus", "x", "Unknown configuration key: process.bogus"},
 	{CT, "process.commands", "x", "Unknown configuration key: process.commands"},
 	{CT, "process.command.", "x", "Unknown configuration key: process.command."},

@@ -95,11 +95,54 @@ static void test_keeper_killed_restart(void **state)
 	start(f, "echo run; exec sleep 60", CONSOLE_RESTART_NO);
 	wait_for(f, f->starts == 1 && ends_with(text_of(f), "run\r\n"));
 	assert_int_equal(kill(console_keeper_pid(f->console), SIGSTOP), 0); /* it does not get to hear this: */
-	assert_int_equal(console_restart(f->console, 5000), 0);
+	assert_int_equal(restart(f, "echo other; exec sleep 60", 5000), 0);
 	kill_keeper(f);
 	wait_for(f, f->starts == 2);
 	assert_true(f->again);
-	wait_for(f, strcmp(text_of(f), "run\r\nrun\r\n") == 0);
+	wait_for(f, strcmp(text_of(f), "run\r\nother\r\n") == 0);
+}
+
+/* Ends, when it is asked to, as soon as the test says set_flag(). (The shell would tell how its sleep(1) has ended.) */
+#define SLOW_TO_END                                                                                          \
+	"exec 2>/dev/null; trap 'until test -e $F; do sleep 0.02; done; exit' TERM; trap '' HUP; echo old; " \
+	"while :; do sleep 0.02; done"
+
+/* The old one takes its time; meanwhile keepers die, and the last of them starts the new one. */
+static void test_killed_while_it_is_restarted(void **state)
+{
+	struct fixture *f = *state;
+
+	start(f, SLOW_TO_END, CONSOLE_RESTART_NO);
+	wait_for(f, ends_with(text_of(f), "old\r\n"));
+	assert_int_equal(restart(f, "echo new; exec sleep 60", -1), 0);
+	kill_keeper(f);
+	kill_keeper(f);
+	assert_int_equal(f->exits, 0);
+	set_flag(f);
+	wait_for(f, f->starts == 2);
+	wait_for(f, strcmp(text_of(f), "old\r\nnew\r\n") == 0);
+	kill_keeper(f); /* the next one knows what it keeps */
+	assert_int_equal(restart(f, "echo last; exec sleep 60", 0), 0);
+	wait_for(f, f->starts == 3 && ends_with(text_of(f), "last\r\n"));
+}
+
+/* A daemon that comes while it is restarted knows what is to be started, and tells it to the next keeper. */
+static void test_restarted_without_daemon(void **state)
+{
+	struct fixture *f = *state;
+
+	start(f, SLOW_TO_END, CONSOLE_RESTART_NO);
+	wait_for(f, ends_with(text_of(f), "old\r\n"));
+	assert_int_equal(restart_with_policy(f, "rm $F; echo new; until test -e $F; do sleep 0.02; done", -1,
+					     CONSOLE_RESTART_ALWAYS),
+			 0);
+	close_console(f);
+	open_console(f, CAPACITY);
+	set_flag(f);
+	wait_for(f, strcmp(text_of(f), "old\r\nnew\r\n") == 0 && f->starts == 2);
+	kill_keeper(f);
+	set_flag(f);
+	wait_for(f, strcmp(text_of(f), "old\r\nnew\r\nnew\r\n") == 0 && f->starts == 3);
 }
 
 /* Killed with something unread on both sides: its socket then tells an error (ECONNRESET) before its last words. */
@@ -111,7 +154,7 @@ static void test_keeper_killed_unread(void **state)
 	for (int i = 0; i < LIMIT && !has_boot(f); i++)
 		usleep(1000); /* the loop stands still meanwhile */
 	assert_int_equal(kill(console_keeper_pid(f->console), SIGSTOP), 0);
-	assert_int_equal(console_restart(f->console, -1), 0);
+	assert_int_equal(restart(f, "until test -e $F; do sleep 0.02; done; exit 8", -1), 0);
 	kill_keeper(f);
 	wait_for(f, f->starts > 0);
 	set_flag(f);
@@ -168,6 +211,8 @@ int main(void)
 		with(test_policy_without_daemon),
 		with(test_keeper_killed_status),
 		with(test_keeper_killed_restart),
+		with(test_killed_while_it_is_restarted),
+		with(test_restarted_without_daemon),
 		with(test_keeper_killed_unread),
 		with_small(test_keeper_killed_in_flood),
 		with(test_keeper_hopeless),

@@ -30,11 +30,10 @@ static void test_start_twice(void **state)
 {
 	struct fixture *f = *state;
 	struct console_program program = program_defaults;
-	struct error error = {0};
 
 	start(f, "sleep 60", CONSOLE_RESTART_NO);
 	program.argv = (char *const[]){(char *)"true", NULL};
-	assert_int_equal(console_start(f->console, &program, &error), -EALREADY);
+	assert_int_equal(start_program(f, &program), -EALREADY);
 }
 
 static void test_exec_failure(void **state)
@@ -56,11 +55,10 @@ static void test_missing_directory(void **state)
 {
 	struct fixture *f = *state;
 	struct console_program program = program_defaults;
-	struct error error = {0};
 
 	program.argv = (char *const[]){(char *)"true", NULL};
 	program.directory = "/nonexistent/x";
-	assert_int_equal(console_start(f->console, &program, &error), 0);
+	assert_int_equal(start_program(f, &program), 0);
 	wait_for(f, f->failures == 1);
 	assert_string_equal(f->error.text, "directory \"/nonexistent/x\": No such file or directory");
 }
@@ -84,14 +82,13 @@ static void test_missing_keeper(void **state)
 {
 	struct fixture *f = *state;
 	struct console_program program = program_defaults;
-	struct error error = {0};
 	char *path = f->consoles->keepers[CONSOLE_PROGRAM];
 
 	program.argv = (char *const[]){(char *)"true", NULL};
 	f->consoles->keepers[CONSOLE_PROGRAM] = (char *)"/nonexistent/keeper";
-	assert_int_equal(console_start(f->console, &program, &error), -ENOENT);
+	assert_int_equal(start_program(f, &program), -ENOENT);
 	f->consoles->keepers[CONSOLE_PROGRAM] = path;
-	assert_string_equal(error.text, "keeper \"/nonexistent/keeper\": No such file or directory");
+	assert_string_equal(f->error.text, "keeper \"/nonexistent/keeper\": No such file or directory");
 	assert_false(console_running(f->console));
 }
 
@@ -99,12 +96,11 @@ static void test_too_long(void **state)
 {
 	struct fixture *f = *state;
 	struct console_program program = program_defaults;
-	struct error error = {0};
 	char *word = calloc(1, 200 * 1024);
 
 	memset(word, 'x', 200 * 1024 - 1);
 	program.argv = (char *const[]){(char *)"echo", word, NULL};
-	assert_int_equal(console_start(f->console, &program, &error), -E2BIG);
+	assert_int_equal(start_program(f, &program), -E2BIG);
 	free(word);
 }
 
@@ -135,7 +131,6 @@ static void test_user(void **state)
 {
 	struct fixture *f = *state;
 	struct console_program program = program_defaults;
-	struct error error = {0};
 
 	if (geteuid() != 0)
 		skip();
@@ -143,7 +138,7 @@ static void test_user(void **state)
 		(char *const[]){(char *)"sh", (char *)"-c", (char *)"id -u; id -G; stat -c '%u %a' $(tty)", NULL};
 	program.user = "nobody";
 	program.uid = program.gid = 65534;
-	assert_int_equal(console_start(f->console, &program, &error), 0);
+	assert_int_equal(start_program(f, &program), 0);
 	wait_for(f, f->exits == 1);
 	assert_string_equal(text_of(f), "65534\r\n65534\r\n65534 600\r\n");
 }
@@ -278,19 +273,103 @@ static void test_restart(void **state)
 	wait_for(f, f->starts == 1 && ends_with(text_of(f), "boot\r\n"));
 	first = f->pid;
 	keeper = console_keeper_pid(f->console);
-	assert_int_equal(console_restart(f->console, 5000), 0);
+	assert_int_equal(restart(f, "echo again; sleep 60", 5000), 0);
 	wait_for(f, f->starts == 2);
 	assert_int_equal(f->exits, 1);
 	assert_true(f->again);
 	assert_true(f->pid != first);
 	assert_int_equal(console_pid(f->console), f->pid);
 	assert_int_equal(console_keeper_pid(f->console), keeper);
-	wait_for(f, strcmp(text_of(f), "boot\r\nboot\r\n") == 0); /* \r: the terminal is sane again */
+	wait_for(f, strcmp(text_of(f), "boot\r\nagain\r\n") == 0); /* \r: the terminal is sane again */
 	assert_int_equal(ring_boots(console_ring(f->console), boots, 4), 2);
 	assert_int_equal(boots[0].number, 1);
 	assert_int_equal(boots[1].number, 2);
 	assert_true(boots[0].offset == 0);
 	assert_true(boots[1].offset == strlen("boot\r\n"));
+}
+
+static void test_restart_several_times(void **state)
+{
+	struct fixture *f = *state;
+
+	start(f, "echo 0; exec sleep 60", CONSOLE_RESTART_NO);
+	for (unsigned i = 1; i <= 5; i++) {
+		char script[64];
+
+		wait_for(f, f->starts == i && text_of(f)[0] && ends_with(text_of(f), "\r\n"));
+		snprintf(script, sizeof(script), "echo %u; exec sleep 60", i);
+		assert_int_equal(restart(f, script, (int)(i % 2) * 5000), 0);
+	}
+	wait_for(f, f->starts == 6 && ends_with(text_of(f), "5\r\n"));
+	assert_int_equal(f->exits, 5);
+}
+
+/* Whatever comes of the policy afterwards is the new program, too. */
+static void test_restart_then_policy(void **state)
+{
+	struct fixture *f = *state;
+
+	start(f, "echo old; exec sleep 60", CONSOLE_RESTART_NO);
+	wait_for(f, ends_with(text_of(f), "old\r\n"));
+	assert_int_equal(restart_with_policy(f, "echo new", 5000, CONSOLE_RESTART_ALWAYS), 0);
+	wait_for(f, f->starts == 3);
+	wait_for(f, strcmp(text_of(f), "old\r\nnew\r\nnew\r\n") == 0);
+	wait_for(f, f->exits == 3);
+	assert_int_equal(console_stop(f->console, 0), 0); /* while it rests */
+	wait_for(f, !f->again);
+}
+
+static void test_restart_while_it_rests(void **state)
+{
+	struct fixture *f = *state;
+
+	start(f, "echo run", CONSOLE_RESTART_ALWAYS);
+	wait_for(f, f->exits == 2); /* the third time it waits for a second */
+	assert_int_equal(restart(f, "echo new; exec sleep 60", -1), 0);
+	wait_for(f, f->starts == 3 && ends_with(text_of(f), "new\r\n"));
+	assert_int_equal(f->exits, 2);
+}
+
+static void test_restart_of_nothing(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(restart(f, "true", 0), -ESRCH);
+}
+
+/* Another kind would need another keeper: nothing is stopped. */
+static void test_restart_as_another_kind(void **state)
+{
+	struct fixture *f = *state;
+	struct console_container container = {.name = "c1", .path = "/p", .log = "/l", .items = (char *const[]){NULL}};
+	cleanup_target struct console_target target = {0};
+
+	start(f, "exec sleep 60", CONSOLE_RESTART_NO);
+	wait_for(f, f->starts == 1);
+	assert_int_equal(pack_container(&container, &target, NULL), 0);
+	assert_int_equal(console_restart(f->console, &target, 0, &f->error), -EINVAL);
+	assert_string_equal(f->error.text, "The instance runs as a program and is configured as a container now: "
+					   "stop it, then start it");
+	assert_int_equal(restart(f, "echo fine; exec sleep 60", 0), 0);
+	wait_for(f, f->starts == 2 && strcmp(text_of(f), "fine\r\n") == 0);
+}
+
+/* What cannot be executed is known when the old one has ended. */
+static void test_restart_fails(void **state)
+{
+	struct fixture *f = *state;
+	cleanup_target struct console_target target = {0};
+	struct console_program program = program_defaults;
+
+	start(f, "exec sleep 60", CONSOLE_RESTART_NO);
+	wait_for(f, f->starts == 1);
+	program.argv = (char *const[]){(char *)"nosuch", NULL};
+	assert_int_equal(pack_program(&program, &target, NULL), 0);
+	assert_int_equal(console_restart(f->console, &target, 0, &f->error), 0);
+	wait_for(f, f->failures == 1);
+	assert_string_equal(f->error.text, "exec \"nosuch\": No such file or directory");
+	assert_false(console_running(f->console));
+	run(f, "echo works");
 }
 
 static void test_policy_on_failure(void **state)
@@ -349,6 +428,12 @@ int main(void)
 		with(test_stop_ignored),
 		with(test_stop_survivors),
 		with(test_restart),
+		with(test_restart_several_times),
+		with(test_restart_then_policy),
+		with(test_restart_while_it_rests),
+		with(test_restart_of_nothing),
+		with(test_restart_as_another_kind),
+		with(test_restart_fails),
 		with(test_policy_on_failure),
 		with(test_policy_back_off),
 	};

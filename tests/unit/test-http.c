@@ -387,6 +387,191 @@ static void test_destroy_with_work(void **state)
 	client_close(&late);
 }
 
+/* ---- streamed bodies ---- */
+
+/* Asks for a stream and waits until it is read; from then on it says `text`, then `end`. */
+static void open_stream(struct client *client, struct front *front, const char *request, const char *text, ssize_t end)
+{
+	unsigned int handled = front->handled;
+
+	front->stream_text = text;
+	front->stream_end = end;
+	client_open(client, front);
+	client_send(client, request);
+	WAIT(front, front->handled == handled + 1);
+}
+
+static void say(struct front *front, const char *text, ssize_t end)
+{
+	front->stream_text = text;
+	front->stream_end = end;
+	front->streamed->more(front->streamed);
+}
+
+/* Waits for bytes that end in `text`, and takes them off. */
+static void expect_bytes(struct client *client, const char *text)
+{
+	size_t length = strlen(text);
+
+	WAIT(client->front, (client_read(client), client->length >= length) || client->ended);
+	if (client->length < length || memcmp(client->bytes + client->length - length, text, length) != 0)
+		fail_msg("got \"%s\", expected \"%s\"", client->bytes, text);
+	client->length = 0;
+}
+
+static void test_stream(void **state)
+{
+	struct front *front = front_create_default();
+	struct client client, other;
+
+	open_stream(&client, front, "GET /stream HTTP/1.1\r\nHost: x\r\n\r\n", "", -EAGAIN);
+	WAIT(front, (client_read(&client), client.length && strstr(client.bytes, "\r\n\r\n")));
+	assert_non_null(strcasestr(client.bytes, "\r\nTransfer-Encoding: chunked\r\n"));
+	assert_non_null(strcasestr(client.bytes, "\r\nConnection: close\r\n"));
+	client.length = 0;
+	say(front, "hello", -EAGAIN);
+	expect_bytes(&client, "5\r\nhello\r\n");
+	client_open(&other, front);
+	client_send(&other, "GET /other HTTP/1.1\r\nHost: x\r\n\r\n");
+	expect(&other, 200, "GET /other - 0 me");
+	say(front, "", -EAGAIN); /* nothing, after all */
+	say(front, "little", -EAGAIN);
+	say(front, "beer", -EAGAIN); /* instead: it had not been asked yet */
+	expect_bytes(&client, "4\r\nbeer\r\n");
+	assert_int_equal(front->stream_finished, 0);
+	say(front, "!", 0);
+	expect_bytes(&client, "1\r\n!\r\n0\r\n\r\n");
+	expect_end(&client);
+	assert_int_equal(front->stream_finished, 1);
+	client_close(&client);
+	client_close(&other);
+	front_destroy(front);
+}
+
+static void test_stream_to_old_client(void **state)
+{
+	struct front *front = front_create_default();
+	struct client client;
+
+	open_stream(&client, front, "GET /stream HTTP/1.0\r\n\r\n", "hello", -EAGAIN);
+	expect_bytes(&client, "\r\n\r\nhello");
+	say(front, "!", 0);
+	expect_bytes(&client, "!");
+	expect_end(&client);
+	client_close(&client);
+	front_destroy(front);
+}
+
+static void test_stream_of_known_length(void **state)
+{
+	struct front *front = front_create_default();
+	struct client client;
+
+	open_stream(&client, front, "GET /stream/known HTTP/1.1\r\nHost: x\r\n\r\n", NULL, 0);
+	expect(&client, 200, NULL);
+	client_send(&client, "GET /other HTTP/1.1\r\nHost: x\r\n\r\n");
+	expect(&client, 200, "GET /other - 0 me");
+	assert_int_equal(front->stream_read, BIG);
+	assert_int_equal(front->stream_finished, 1);
+	client_close(&client);
+	front_destroy(front);
+}
+
+/* The client can tell that this was not all. */
+static void test_stream_that_fails(void **state)
+{
+	struct front *front = front_create_default();
+	struct client client;
+
+	open_stream(&client, front, "GET /stream HTTP/1.1\r\nHost: x\r\n\r\n", "hello", -EIO);
+	expect_bytes(&client, "5\r\nhello\r\n");
+	expect_end(&client);
+	assert_int_equal(front->stream_finished, 1);
+	client_close(&client);
+	front_destroy(front);
+}
+
+static void test_client_leaves_stream(void **state)
+{
+	static const char *const texts[] = {"hello", "hello", NULL}; /* it waits, or has no end */
+	struct front *front = front_create_default();
+	struct client client;
+
+	for (unsigned int i = 0; i < 3; i++) {
+		open_stream(&client, front, "GET /stream HTTP/1.1\r\nHost: x\r\n\r\n", texts[i], -EAGAIN);
+		WAIT(front, (client_read(&client), client.length > 0));
+		if (i == 1) {
+			expect_bytes(&client, "5\r\nhello\r\n");
+			shutdown(client.fd, SHUT_WR);
+			expect_end(&client);
+		}
+		client_close(&client);
+		WAIT(front, front->stream_finished == i + 1);
+	}
+	front_destroy(front);
+}
+
+/* A client that does not read costs no more than what is in its socket, however long that takes. */
+static void test_stalled_stream(void **state)
+{
+	struct front *front = front_create(&(struct http_limits){1000, 1, FRONT_UNSENT}, 100, 10000);
+	struct client stalled, held, half;
+	size_t read;
+
+	open_stream(&stalled, front, "GET /stream HTTP/1.1\r\nHost: x\r\n\r\n", NULL, 0);
+	client_open(&half, front);
+	client_send(&half, "PUT /x HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhello");
+	expect_end(&half);
+	read = front->stream_read;
+	assert_in_range(read, 1, 1024 * 1024);
+	client_close(&half);
+	open_stream(&held, front, "GET /stream/held HTTP/1.1\r\nHost: x\r\n\r\n", NULL, 0);
+	WAIT(front, front->stream_finished == 1); /* the one that held something */
+	WAIT(front, (client_read(&stalled), stalled.length > 2 * 1024 * 1024));
+	assert_false(stalled.ended);
+	client_close(&stalled);
+	client_close(&held);
+	front_destroy(front);
+}
+
+/* What is held for a stream counts as an answer under way. */
+static void test_held_by_stream(void **state)
+{
+	struct front *front = front_create_default();
+	struct client lazy, next;
+
+	open_stream(&lazy, front, "GET /stream/held HTTP/1.1\r\nHost: x\r\n\r\n", "", -EAGAIN);
+	client_open(&next, front);
+	client_send(&next, "GET /big HTTP/1.1\r\nHost: x\r\n\r\n");
+	expect(&next, 503, NULL);
+	client_send(&next, "GET /stream/held HTTP/1.1\r\nHost: x\r\n\r\n");
+	expect(&next, 503, NULL);
+	assert_int_equal(front->stream_finished, 1);
+	client_close(&lazy);
+	WAIT(front, front->stream_finished == 2);
+	client_send(&next, "GET /big HTTP/1.1\r\nHost: x\r\n\r\n");
+	expect(&next, 200, NULL);
+	client_close(&next);
+	front_destroy(front);
+}
+
+static void test_destroy_with_streams(void **state)
+{
+	struct front *front = front_create_default();
+	struct client waiting, told, stalled;
+
+	open_stream(&stalled, front, "GET /stream HTTP/1.1\r\nHost: x\r\n\r\n", NULL, 0);
+	open_stream(&waiting, front, "GET /stream HTTP/1.1\r\nHost: x\r\n\r\n", "", -EAGAIN);
+	open_stream(&told, front, "GET /stream HTTP/1.1\r\nHost: x\r\n\r\n", "", -EAGAIN);
+	WAIT(front, (client_read(&told), told.length > 0));
+	say(front, "hello", -EAGAIN);
+	client_read(&stalled);
+	front_destroy(front);
+	client_close(&stalled);
+	client_close(&waiting);
+	client_close(&told);
+}
+
 static void test_request_timeout(void **state)
 {
 	struct front *front = front_create(&(struct http_limits){1000, 1, FRONT_UNSENT}, 100, 10000);
@@ -448,6 +633,14 @@ int main(void)
 		cmocka_unit_test(test_client_leaves_completed),
 		cmocka_unit_test(test_client_leaves_at_once),
 		cmocka_unit_test(test_destroy_with_work),
+		cmocka_unit_test(test_stream),
+		cmocka_unit_test(test_stream_to_old_client),
+		cmocka_unit_test(test_stream_of_known_length),
+		cmocka_unit_test(test_stream_that_fails),
+		cmocka_unit_test(test_client_leaves_stream),
+		cmocka_unit_test(test_stalled_stream),
+		cmocka_unit_test(test_held_by_stream),
+		cmocka_unit_test(test_destroy_with_streams),
 		cmocka_unit_test(test_request_timeout),
 		cmocka_unit_test(test_connection_limit),
 	};

@@ -156,22 +156,13 @@ static void write_script(struct fixture *f, const char *script)
 	chmod(path, 0755);
 }
 
-/* Sends KEEP: `extra` is one more item, or NULL. */
-static void keep(struct fixture *f, struct wire_state state, const char *extra, bool running, bool defined)
+/* `extra` is one more item, or NULL. */
+static void pack(struct fixture *f, const char *extra, bool running, bool defined, struct console_target *target)
 {
 	char path[64], log[64], root[64], uts[64];
 	char *items[] = {root, (char *)"lxc.init.cmd=/init.sh", uts, (char *)extra, NULL};
 	struct console_container container = {
 		.name = f->name, .path = path, .log = log, .items = items, .running = running, .defined = defined};
-	struct wire_message message = {.type = WIRE_KEEP, .state = state};
-	int descriptors[] = {
-		[WIRE_EVENTFD] = f->eventfd,
-		[WIRE_MASTER] = f->master,
-		[WIRE_PIDFD] = state.pid > 0 ? f->pidfd : -1,
-		[WIRE_INPUT] = state.pid > 0 ? f->input : -1,
-	};
-	cleanup_free void *packed = NULL;
-	size_t length;
 
 	snprintf(path, sizeof(path), "%s/lxc", f->directory);
 	snprintf(log, sizeof(log), "%s/log", f->directory);
@@ -179,8 +170,33 @@ static void keep(struct fixture *f, struct wire_state state, const char *extra, 
 	snprintf(uts, sizeof(uts), "lxc.uts.name=guest");
 	if (defined)
 		items[0] = NULL;
-	assert_int_equal(pack_container(&container, &packed, &length), 0);
-	assert_int_equal(wire_send(f->socket, &message, packed, length, descriptors), 0);
+	assert_int_equal(pack_container(&container, target, NULL), 0);
+}
+
+/* Sends KEEP. */
+static void keep(struct fixture *f, struct wire_state state, const char *extra, bool running, bool defined)
+{
+	struct wire_message message = {.type = WIRE_KEEP, .state = state};
+	int descriptors[] = {
+		[WIRE_EVENTFD] = f->eventfd,
+		[WIRE_MASTER] = f->master,
+		[WIRE_PIDFD] = state.pid > 0 ? f->pidfd : -1,
+		[WIRE_INPUT] = state.pid > 0 ? f->input : -1,
+	};
+	cleanup_target struct console_target target = {0};
+
+	pack(f, extra, running, defined, &target);
+	assert_int_equal(wire_send(f->socket, &message, target.data, target.length, descriptors), 0);
+}
+
+/* Sends STOP for a restart with other items. */
+static void restart_with(struct fixture *f, const char *extra, int timeout)
+{
+	struct wire_message message = {.type = WIRE_STOP, .stop = {.timeout = timeout, .again = true}};
+	cleanup_target struct console_target target = {0};
+
+	pack(f, extra, false, false, &target);
+	assert_int_equal(wire_send(f->socket, &message, target.data, target.length, NULL), 0);
 }
 
 static void start_with(struct fixture *f, const char *script, const char *item)
@@ -461,6 +477,34 @@ static void test_restart(void **state)
 	expect_end(f);
 }
 
+static void expect_restart(struct fixture *f)
+{
+	expect_state(f, KEEPER_RESTING);
+	expect_state(f, KEEPER_STARTING);
+	expect_state(f, KEEPER_RUNNING);
+}
+
+/* Other items from here on: at restarts, and when the container itself boots again. */
+static void test_restart_with_another(void **state)
+{
+	struct fixture *f = *state;
+
+	start(f, "trap 'reboot -f' USR1; echo \"<$X>\"; while :; do sleep 0.01; done");
+	wait_for_text(f, "<>");
+	restart_with(f, "lxc.environment=X=new", 0);
+	expect_restart(f);
+	wait_for_text(f, "<>\r\n<new>\r\n");
+	assert_int_equal(kill(f->pid, SIGUSR1), 0);
+	expect_state(f, KEEPER_RUNNING);
+	assert_int_equal(f->boot, 3);
+	wait_for_text(f, "<new>\r\n<new>\r\n");
+	restart_with(f, "lxc.environment=X=newer", 0);
+	expect_restart(f);
+	wait_for_text(f, "<newer>\r\n");
+	stop(f, 0, false);
+	expect_end(f);
+}
+
 static void test_reboot(void **state)
 {
 	struct fixture *f = *state;
@@ -554,7 +598,8 @@ static void test_size_stays(void **state)
 	struct winsize size = {.ws_col = 100, .ws_row = 40};
 	struct fixture *f = *state;
 
-	start(f, "if test -e /second; then sleep 0.1; stty size; touch /third; while :; do sleep 1; done; fi; touch "
+	start(f, "if test -e /second; then sleep 0.1; stty size; touch /third; while :; do sleep 1; done; fi; "
+		 "touch "
 		 "/second; " WAIT_FLAG "reboot -f");
 	assert_int_equal(ioctl(f->input, TIOCSWINSZ, &size), 0);
 	set_flag(f);
@@ -638,6 +683,19 @@ static void test_refused_item(void **state)
 
 	start_with(f, "exit", "lxc.bogus=1");
 	expect_failure(f, -EINVAL, "liblxc does not take \"lxc.bogus = 1\"");
+}
+
+/* What liblxc does not take it says when the old one has ended. */
+static void test_restart_with_nonsense(void **state)
+{
+	struct fixture *f = *state;
+
+	start(f, "while :; do sleep 1; done");
+	restart_with(f, "lxc.nonsense=1", 0);
+	expect_state(f, KEEPER_RESTING);
+	expect_state(f, KEEPER_STARTING);
+	expect_failure(f, -EINVAL, "liblxc does not take \"lxc.nonsense = 1\"");
+	expect_nothing_left(f);
 }
 
 static void test_no_config(void **state)
@@ -922,6 +980,24 @@ static void test_foreign_slot(void **state)
 	assert_int_equal(f->message.state.phase, KEEPER_EXITED);
 }
 
+/* From then on it is one of ours, with a terminal that was made for it. */
+static void test_foreign_restarted(void **state)
+{
+	struct fixture *f = *state;
+	pid_t first;
+
+	start_foreign(f, "echo \"<$X>\"; while :; do sleep 1; done", "");
+	take_on(f);
+	first = f->pid;
+	restart_with(f, "lxc.environment=X=new", 0);
+	expect_restart(f);
+	assert_int_not_equal(f->pid, first);
+	assert_true(f->master >= 0);
+	wait_for_text(f, "<new>");
+	stop(f, 0, false);
+	expect_end(f);
+}
+
 static void test_foreign_log_file(void **state)
 {
 	struct fixture *f = *state;
@@ -964,7 +1040,8 @@ static void test_foreign_log_file_at_the_end(void **state)
 	expect_log(f, "onetwo");
 }
 
-/* A reboot gives it another console. (With the console's slot taken, by whomever, liblxc 5.0 ends it instead.) */
+/* A reboot gives it another console. (With the console's slot taken, by whomever, liblxc 5.0 ends it instead.)
+ */
 static void test_foreign_reboots(void **state)
 {
 	struct fixture *f = *state;
@@ -1011,6 +1088,8 @@ int main(void)
 		with(test_stop_with_another_signal),
 		with(test_kill_after_timeout),
 		with(test_restart),
+		with(test_restart_with_another),
+		with(test_restart_with_nonsense),
 		with(test_reboot),
 		with(test_many_reboots),
 		with(test_reboots_at_once),
@@ -1033,6 +1112,7 @@ int main(void)
 		with(test_keeper_killed_while_starting),
 		with(test_ours_taken_on),
 		with(test_foreign_slot),
+		with(test_foreign_restarted),
 		with(test_foreign_log_file),
 		with(test_foreign_log_file_at_the_end),
 		with(test_foreign_reboots),

@@ -155,12 +155,20 @@ static void kill_keeper(struct fixture *f)
 
 /* --- the machine --- */
 
-/* Sends KEEP. */
-static void keep(struct fixture *f, struct wire_state state, char *const *argv, bool running)
+static void pack(struct fixture *f, char *const *argv, bool running, struct console_target *target)
 {
 	char path[512], log[64];
 	struct console_machine machine = {
 		.argv = argv, .environment = (char *[]){path, NULL}, .log = log, .running = running};
+
+	snprintf(path, sizeof(path), "PATH=%s", getenv("PATH"));
+	snprintf(log, sizeof(log), "%s/log", f->directory);
+	assert_int_equal(pack_machine(&machine, target, NULL), 0);
+}
+
+/* Sends KEEP. */
+static void keep(struct fixture *f, struct wire_state state, char *const *argv, bool running)
+{
 	struct wire_message message = {.type = WIRE_KEEP, .state = state};
 	int descriptors[] = {
 		[WIRE_EVENTFD] = f->eventfd,
@@ -168,38 +176,31 @@ static void keep(struct fixture *f, struct wire_state state, char *const *argv, 
 		[WIRE_PIDFD] = state.pid > 0 ? f->pidfd : -1,
 		[WIRE_INPUT] = state.pid > 0 ? f->input : -1,
 	};
-	cleanup_free void *packed = NULL;
-	size_t length;
+	cleanup_target struct console_target target = {0};
 
-	snprintf(path, sizeof(path), "PATH=%s", getenv("PATH"));
-	snprintf(log, sizeof(log), "%s/log", f->directory);
-	assert_int_equal(pack_machine(&machine, &packed, &length), 0);
-	assert_int_equal(wire_send(f->socket, &message, packed, length, descriptors), 0);
+	pack(f, argv, running, &target);
+	assert_int_equal(wire_send(f->socket, &message, target.data, target.length, descriptors), 0);
 }
 
 /* The machine of all tests, with one more option and its value (or NULL). */
+#define GUEST(option, value)                                                                                      \
+	((char *const *)(const char *const[]){"qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", \
+					      "none", "-M", "q35", "-accel", "tcg", "-m", "32", "-drive",         \
+					      "file=../../disk,format=raw,if=virtio", option, value, NULL})
+
 static void keep_guest(struct fixture *f, struct wire_state state, const char *option, const char *value, bool running)
 {
-	const char *const argv[] = {
-		"qemu-system-x86_64",
-		"-nodefaults",
-		"-no-user-config",
-		"-display",
-		"none",
-		"-M",
-		"q35",
-		"-accel",
-		"tcg",
-		"-m",
-		"32",
-		"-drive",
-		"file=../../disk,format=raw,if=virtio",
-		option,
-		value,
-		NULL,
-	};
+	keep(f, state, GUEST(option, value), running);
+}
 
-	keep(f, state, (char *const *)argv, running);
+/* Sends STOP for a restart with other options. */
+static void restart_with(struct fixture *f, char *const *argv, int timeout)
+{
+	struct wire_message message = {.type = WIRE_STOP, .stop = {.timeout = timeout, .again = true}};
+	cleanup_target struct console_target target = {0};
+
+	pack(f, argv, false, &target);
+	assert_int_equal(wire_send(f->socket, &message, target.data, target.length, NULL), 0);
 }
 
 static const struct wire_state starting = {.phase = KEEPER_STARTING};
@@ -522,6 +523,64 @@ static void test_restart(void **state)
 	expect_log(f, READY READY "x");
 }
 
+static void expect_restart(struct fixture *f)
+{
+	expect_state(f, KEEPER_RESTING);
+	expect_state(f, KEEPER_STARTING);
+	expect_state(f, KEEPER_RUNNING);
+}
+
+/* How many words QEMU's command line has that are this one. */
+static int count_words(pid_t pid, const char *word)
+{
+	char path[32], words[8192];
+	ssize_t length;
+	int fd, count = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/cmdline", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	length = read(fd, words, sizeof(words));
+	close(fd);
+	for (ssize_t at = 0; at < length; at += (ssize_t)strlen(words + at) + 1)
+		count += strcmp(words + at, word) == 0;
+	return count;
+}
+
+/* Other options from here on; not before. */
+static void test_restart_with_another(void **state)
+{
+	struct fixture *f = *state;
+
+	start(f);
+	expect_log(f, READY);
+	restart_with(f, GUEST("-name", "other"), -1);
+	type(f, REBOOT);
+	expect_state(f, KEEPER_RUNNING);
+	assert_int_equal(count_words(f->pid, "other"), 0);
+	expect_log(f, READY READY);
+	type(f, HEAR_BUTTON);
+	expect_restart(f);
+	assert_int_equal(count_words(f->pid, "other"), 1);
+	expect_log(f, READY READY READY);
+	restart_with(f, GUEST("-name", "third"), 0);
+	expect_restart(f);
+	assert_int_equal(count_words(f->pid, "third"), 1);
+}
+
+/* What QEMU does not take it says when the old one has ended. */
+static void test_restart_with_nonsense(void **state)
+{
+	struct fixture *f = *state;
+
+	start(f);
+	restart_with(f, GUEST("-nonsense", NULL), 0);
+	expect_state(f, KEEPER_RESTING);
+	expect_state(f, KEEPER_STARTING);
+	expect_state(f, KEEPER_FAILED);
+	assert_non_null(strstr(f->text, "-nonsense: invalid option"));
+	expect_nothing_left(f);
+}
+
 static void test_reboot(void **state)
 {
 	struct fixture *f = *state;
@@ -685,6 +744,32 @@ static void test_failure_of_a_device(void **state)
 	expect_state(f, KEEPER_STARTING);
 	expect_state(f, KEEPER_FAILED);
 	assert_non_null(strstr(f->text, "'nonsense' is not a valid device model name"));
+	expect_nothing_left(f);
+}
+
+/* What has become a qcow2 that names another file, between the daemon's look at it and the start. */
+static void test_disk_that_names_another(void **state)
+{
+	static const uint8_t header[104] = {'Q', 'F', 'I', 0xfb, [7] = 3, [79] = 4 /* its data are elsewhere */};
+	struct fixture *f = *state;
+	char path[64], drive[256], words[256];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/other", f->directory);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_int_equal(write(fd, header, sizeof(header)), sizeof(header));
+	close(fd);
+	snprintf(drive, sizeof(drive),
+		 "{\"driver\": \"qcow2\", \"node-name\": \"x\", \"backing\": null, "
+		 "\"file\": {\"driver\": \"file\", \"filename\": \"%s\"}}",
+		 path);
+	start(f);
+	restart_with(f, GUEST("-blockdev", drive), 0);
+	expect_state(f, KEEPER_RESTING);
+	expect_state(f, KEEPER_FAILED);
+	assert_int_equal(f->message.state.error, -EINVAL);
+	snprintf(words, sizeof(words), "%s: its header names other files;", path);
+	assert_memory_equal(f->text, words, strlen(words));
 	expect_nothing_left(f);
 }
 
@@ -894,6 +979,8 @@ int main(void)
 		with(test_kill),
 		with(test_kill_after_timeout),
 		with(test_restart),
+		with(test_restart_with_another),
+		with(test_restart_with_nonsense),
 		with(test_reboot),
 		with(test_typed_while_it_reboots),
 		with(test_reset_by_others),
@@ -905,6 +992,7 @@ int main(void)
 		with(test_kill_of_frozen),
 		with(test_failure),
 		with(test_failure_of_a_device),
+		with(test_disk_that_names_another),
 		with(test_no_qemu),
 		with(test_without_a_word),
 		with(test_stop_while_starting),

@@ -33,6 +33,7 @@ struct fixture {
 	/* The last message. */
 	struct wire_message message;
 	int descriptors[WIRE_DESCRIPTORS];
+	void *tail; /* and its text, where it is one */
 	char text[256];
 };
 
@@ -52,14 +53,15 @@ static bool readable(int fd, int timeout_ms)
 /* Receives the next message, or -EPIPE. */
 static int hear(struct fixture *f)
 {
-	void *tail;
+	const char *text;
 	int r;
 
 	drop_descriptors(f);
+	free(f->tail);
 	assert_true(readable(f->socket, LIMIT));
-	r = wire_receive(f->socket, &f->message, &tail, f->descriptors);
-	snprintf(f->text, sizeof(f->text), "%.*s", r < 0 ? 0 : (int)f->message.tail_length, tail ? (char *)tail : "");
-	free(tail);
+	r = wire_receive(f->socket, &f->message, &f->tail, f->descriptors);
+	text = f->tail ? f->tail : "";
+	snprintf(f->text, sizeof(f->text), "%.*s", r < 0 ? 0 : (int)f->message.tail_length, text);
 	return r;
 }
 
@@ -133,6 +135,7 @@ static int teardown(void **state)
 	struct fixture *f = *state;
 
 	drop_descriptors(f);
+	free(f->tail);
 	if (f->keeper > 0) {
 		kill(f->keeper, SIGKILL); /* with the last master its program is hung up */
 		waitpid(f->keeper, NULL, 0);
@@ -148,8 +151,9 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* Sends KEEP for a shell script, in which $F is a file of the test's own. */
-static void keep(struct fixture *f, const char *script, enum console_restart restart)
+/* Packs a shell script, in which $F is a file of the test's own. */
+static void pack_script(struct fixture *f, const char *script, enum console_restart restart,
+			struct console_target *target)
 {
 	char text[512];
 	struct console_program program = {
@@ -158,15 +162,35 @@ static void keep(struct fixture *f, const char *script, enum console_restart res
 		.directory = "/",
 		.restart = restart,
 	};
-	struct wire_message message = {.type = WIRE_KEEP, .state = {.phase = KEEPER_STARTING}};
-	cleanup_free void *packed = NULL;
-	size_t length;
 
 	snprintf(text, sizeof(text), "F=%s/flag; %s", f->directory, script);
-	assert_int_equal(pack_program(&program, &packed, &length), 0);
-	assert_int_equal(
-		wire_send(f->socket, &message, packed, length, (int[WIRE_DESCRIPTORS]){f->eventfd, f->master, -1, -1}),
-		0);
+	assert_int_equal(pack_program(&program, target, NULL), 0);
+}
+
+static void send_keep(struct fixture *f, const struct console_target *target)
+{
+	struct wire_message message = {.type = WIRE_KEEP, .state = {.phase = KEEPER_STARTING}};
+	int descriptors[WIRE_DESCRIPTORS] = {f->eventfd, f->master, -1, -1};
+
+	assert_int_equal(wire_send(f->socket, &message, target->data, target->length, descriptors), 0);
+}
+
+static void keep(struct fixture *f, const char *script, enum console_restart restart)
+{
+	cleanup_target struct console_target target = {0};
+
+	pack_script(f, script, restart, &target);
+	send_keep(f, &target);
+}
+
+/* Sends STOP for a restart with another script. */
+static void restart_with(struct fixture *f, const char *script, int timeout)
+{
+	struct wire_message message = {.type = WIRE_STOP, .stop = {.timeout = timeout, .again = true}};
+	cleanup_target struct console_target target = {0};
+
+	pack_script(f, script, CONSOLE_RESTART_NO, &target);
+	assert_int_equal(wire_send(f->socket, &message, target.data, target.length, NULL), 0);
 }
 
 static void set_flag(struct fixture *f)
@@ -224,14 +248,10 @@ static void test_failure_is_told_later(void **state)
 		.environment = (char *const[]){NULL},
 		.directory = "/",
 	};
-	struct wire_message message = {.type = WIRE_KEEP};
-	cleanup_free void *packed = NULL;
-	size_t length;
+	cleanup_target struct console_target target = {0};
 
-	assert_int_equal(pack_program(&program, &packed, &length), 0);
-	assert_int_equal(
-		wire_send(f->socket, &message, packed, length, (int[WIRE_DESCRIPTORS]){f->eventfd, f->master, -1, -1}),
-		0);
+	assert_int_equal(pack_program(&program, &target, NULL), 0);
+	send_keep(f, &target);
 	expect_state(f, KEEPER_STARTING);
 	close_fd(&f->socket);
 	connect_again(f);
@@ -271,6 +291,7 @@ static void test_nonsense_is_ignored(void **state)
 	assert_int_equal(wire_send(f->socket, &wrong, NULL, 0, NULL), 0); /* a keeper's word */
 	say(f, (struct wire_message){.type = WIRE_BYE});                  /* too early */
 	say(f, (struct wire_message){.type = WIRE_STOP});
+	restart_with(f, "exit 1", 0); /* likewise */
 	keep(f, "exit 0", CONSOLE_RESTART_NO);
 	expect_state(f, KEEPER_STARTING);
 	expect_state(f, KEEPER_RUNNING);
@@ -393,6 +414,118 @@ static void test_policy_without_daemon(void **state)
 	while (f->message.type != WIRE_STATE || f->message.state.phase != KEEPER_EXITED);
 }
 
+/* --- restarts --- */
+
+static void test_restart_with_another(void **state)
+{
+	struct fixture *f = *state;
+
+	keep(f, "printf old; exec sleep 60", CONSOLE_RESTART_NO);
+	expect_state(f, KEEPER_STARTING);
+	expect_state(f, KEEPER_RUNNING);
+	wait_for_head(f, 3);
+	restart_with(f, "printf new; exit 4", -1);
+	expect_state(f, KEEPER_RESTING);
+	assert_true(WIFSIGNALED(f->message.state.exit.status));
+	expect_state(f, KEEPER_STARTING);
+	expect_state(f, KEEPER_RUNNING);
+	expect_state(f, KEEPER_EXITED);
+	assert_int_equal(WEXITSTATUS(f->message.state.exit.status), 4);
+	assert_true(f->message.state.exit.head == 6);
+	assert_int_equal(ring_boots(&f->ring, (struct ring_boot[4]){0}, 4), 2);
+}
+
+/* Without another target: as a daemon says it to a keeper that has got the new one by KEEP. */
+static void test_restart_with_the_same(void **state)
+{
+	struct fixture *f = *state;
+
+	keep(f, "printf run; exec sleep 60", CONSOLE_RESTART_NO);
+	expect_state(f, KEEPER_STARTING);
+	expect_state(f, KEEPER_RUNNING);
+	wait_for_head(f, 3);
+	say(f, (struct wire_message){.type = WIRE_STOP, .stop = {.again = true}});
+	expect_state(f, KEEPER_RESTING);
+	expect_state(f, KEEPER_STARTING);
+	expect_state(f, KEEPER_RUNNING);
+	wait_for_head(f, 6);
+}
+
+/* The one that comes last counts; and a stop after all. */
+static void test_restart_said_twice(void **state)
+{
+	struct fixture *f = *state;
+
+	keep(f, "trap '' HUP TERM; printf old; while :; do sleep 0.02; done", CONSOLE_RESTART_NO);
+	expect_state(f, KEEPER_STARTING);
+	expect_state(f, KEEPER_RUNNING);
+	wait_for_head(f, 3);
+	restart_with(f, "printf wrong", -1);
+	restart_with(f, "trap '' HUP TERM; printf new; while :; do sleep 0.02; done", 0);
+	expect_state(f, KEEPER_RESTING);
+	expect_state(f, KEEPER_STARTING);
+	expect_state(f, KEEPER_RUNNING);
+	wait_for_head(f, 6);
+	restart_with(f, "printf never", -1);
+	say(f, (struct wire_message){.type = WIRE_STOP});
+	expect_state(f, KEEPER_EXITED);
+	assert_true(f->message.state.exit.head == 6);
+}
+
+/* A daemon that comes meanwhile hears of the target that is to be started. */
+static void test_restart_in_hello(void **state)
+{
+	struct fixture *f = *state;
+
+	keep(f, "trap '' HUP TERM; printf x; while :; do sleep 0.02; done", CONSOLE_RESTART_NO);
+	expect_state(f, KEEPER_STARTING);
+	expect_state(f, KEEPER_RUNNING);
+	wait_for_head(f, 1);
+	restart_with(f, "printf other", -1);
+	close_fd(&f->socket);
+	connect_again(f);
+	assert_int_equal(hear(f), 0);
+	assert_int_equal(f->message.type, WIRE_HELLO);
+	assert_int_equal(f->message.state.phase, KEEPER_RUNNING);
+	assert_non_null(memmem(f->tail, f->message.tail_length, "printf other", strlen("printf other")));
+	say(f, (struct wire_message){.type = WIRE_STOP}); /* it would not end by itself */
+	expect_state(f, KEEPER_RUNNING);
+	expect_state(f, KEEPER_EXITED);
+}
+
+/* A target that the keeper cannot make sense of: the restart has failed. */
+static void test_restart_with_nonsense(void **state)
+{
+	struct wire_message message = {.type = WIRE_STOP, .stop = {.again = true}};
+	struct fixture *f = *state;
+
+	keep(f, "exec sleep 60", CONSOLE_RESTART_NO);
+	expect_state(f, KEEPER_STARTING);
+	expect_state(f, KEEPER_RUNNING);
+	assert_int_equal(wire_send(f->socket, &message, "nonsense", 8, NULL), 0);
+	expect_state(f, KEEPER_RESTING);
+	expect_state(f, KEEPER_FAILED);
+	assert_int_equal(f->message.state.error, -EBADMSG);
+	assert_string_equal(f->text, "keeper: Bad message");
+	say(f, (struct wire_message){.type = WIRE_BYE});
+	expect_end(f);
+}
+
+/* Only what starts something brings a target. */
+static void test_stop_with_target(void **state)
+{
+	struct wire_message message = {.type = WIRE_STOP};
+	struct fixture *f = *state;
+
+	keep(f, "exec sleep 60", CONSOLE_RESTART_NO);
+	expect_state(f, KEEPER_STARTING);
+	expect_state(f, KEEPER_RUNNING);
+	assert_int_equal(wire_send(f->socket, &message, "nonsense", 8, NULL), 0);
+	assert_false(readable(f->socket, 100));
+	say(f, message);
+	expect_state(f, KEEPER_EXITED);
+}
+
 #define with(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -409,6 +542,12 @@ int main(void)
 		with(test_held_until_daemon_dies),
 		with(test_held_while_draining),
 		with(test_policy_without_daemon),
+		with(test_restart_with_another),
+		with(test_restart_with_the_same),
+		with(test_restart_said_twice),
+		with(test_restart_in_hello),
+		with(test_restart_with_nonsense),
+		with(test_stop_with_target),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -51,9 +51,33 @@ static void test_range(void **state)
 	}
 }
 
+static void test_dates(void **state)
+{
+	static const char *const not_dates[] = {NULL,
+						"",
+						"0",
+						"Sunday, 06-Nov-94 08:49:37 GMT",
+						"Sun Nov  6 08:49:37 1994",
+						"Sun, 06 Nov 1994 08:49:37",
+						"Sun, 06 Nov 1994 08:49:37 GMT+1",
+						"Sun, 06 Nov 1994 25:49:37 GMT"};
+	char text[HTTP_DATE_LENGTH + 1];
+	int64_t seconds = 0;
+
+	http_date_format(784111777, text);
+	assert_string_equal(text, "Sun, 06 Nov 1994 08:49:37 GMT");
+	assert_int_equal(http_date_parse(text, &seconds), 0);
+	assert_int_equal(seconds, 784111777);
+	for (size_t i = 0; i < sizeof(not_dates) / sizeof(not_dates[0]); i++)
+		assert_int_equal(http_date_parse(not_dates[i], &seconds), -EINVAL);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_range)};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_range),
+		cmocka_unit_test(test_dates),
+	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

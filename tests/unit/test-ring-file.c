@@ -213,8 +213,8 @@ static void test_damaged(void **state)
 	ring_append(&f->writer, data, sizeof(data));
 	ring_clear(&f->writer);
 	refused(f, MAGIC, 0);
-	refused(f, VERSION, UINT64_C(2) | UINT64_C(3840) << 32);
-	refused(f, VERSION, UINT64_C(1) | UINT64_C(3841) << 32);
+	refused(f, VERSION, UINT64_C(1) | UINT64_C(3840) << 32);
+	refused(f, VERSION, UINT64_C(2) | UINT64_C(3841) << 32);
 	refused(f, CAPACITY_AT, 0);
 	refused(f, CAPACITY_AT, CAPACITY + 4096);
 	refused(f, CAPACITY_AT, 2 * CAPACITY);
@@ -480,10 +480,10 @@ static void test_time(void **state)
 	assert_int_equal(offset, ring_head(&f->writer)); /* the last append made the last mark */
 
 	/* The clock was set back, and the table is full. */
-	put(f, MARKS + 16 * 3839 + 8, (uint64_t)INT64_MAX);
-	put(f, MARKS_MADE, 3840);
+	put(f, MARKS + 16 * 2559 + 8, (uint64_t)INT64_MAX);
+	put(f, MARKS_MADE, 2560);
 	ring_append(&f->writer, "x", 1);
-	assert_int_equal(get(f, MARKS_MADE), 3841);
+	assert_int_equal(get(f, MARKS_MADE), 2561);
 	assert_int_equal(get(f, MARKS), offset);
 }
 

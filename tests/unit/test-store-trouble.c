@@ -9,12 +9,12 @@ static void test_migration(void **state)
 
 	run_sql(f, "CREATE TABLE notes (text TEXT); INSERT INTO notes VALUES ('kept'); PRAGMA user_version = 0");
 	open_store(f);
-	assert_query(f, "PRAGMA user_version", "2");
+	assert_query(f, "PRAGMA user_version", "3");
 	assert_query(f, "SELECT text FROM notes", "kept");
 	assert_int_equal(insert(f, "a", "{}"), 0);
 	reopen_store(f);
 	assert_names(f, "a ");
-	assert_query(f, "PRAGMA user_version", "2");
+	assert_query(f, "PRAGMA user_version", "3");
 }
 
 /* A file as the first release left it. */
@@ -35,7 +35,7 @@ static void test_version_1(void **state)
 
 	run_sql(f, version_1);
 	open_store(f);
-	assert_query(f, "PRAGMA user_version", "2");
+	assert_query(f, "PRAGMA user_version", "3");
 	assert_int_equal(store_each(f->store, copy_row, &row, &f->error), 0);
 	assert_string_equal(row.name, "old");
 	assert_string_equal(row.description, "from before");
@@ -60,6 +60,23 @@ static void test_version_1_fails(void **state)
 	assert_query(f, "PRAGMA user_version", "1");
 	assert_query(f, "SELECT mine FROM config", "kept");
 	assert_query(f, "SELECT name FROM instances", "old");
+}
+
+/* As the one before this left it: version 1 and the server's config. */
+static void test_version_2(void **state)
+{
+	struct fixture *f = *state;
+	json_auto_t *config = NULL;
+
+	run_sql(f, version_1);
+	run_sql(f, "CREATE TABLE config (key TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;"
+		   "INSERT INTO config VALUES ('lxc.lxcpath', '/srv'); PRAGMA user_version = 2");
+	open_store(f);
+	assert_query(f, "PRAGMA user_version", "3");
+	assert_names(f, "old ");
+	assert_int_equal(store_load_config(f->store, &config, &f->error), 0);
+	assert_string_equal(json_string_value(json_object_get(config, "lxc.lxcpath")), "/srv");
+	assert_query(f, "SELECT count(*) FROM history", "0");
 }
 
 static void test_empty_file(void **state)
@@ -90,13 +107,13 @@ static void test_other_versions(void **state)
 	struct fixture *f = *state;
 	char expected[256];
 
-	run_sql(f, "PRAGMA user_version = 3");
+	run_sql(f, "PRAGMA user_version = 4");
 	assert_int_equal(refused(f), -EINVAL);
 	snprintf(expected, sizeof(expected),
-		 "Database %s: has version 3, this program knows up to %d; is it from a newer one?", f->path,
+		 "Database %s: has version 4, this program knows up to %d; is it from a newer one?", f->path,
 		 LATEST_VERSION);
 	assert_string_equal(f->error.text, expected);
-	assert_query(f, "PRAGMA user_version", "3");
+	assert_query(f, "PRAGMA user_version", "4");
 	assert_query(f, "PRAGMA journal_mode", "delete");
 	run_sql(f, "PRAGMA user_version = -1");
 	assert_int_equal(refused(f), -EINVAL);
@@ -239,7 +256,7 @@ static void test_read_only_directory_without(void **state)
 	assert_int_equal(chmod(f->directory, 0500), 0);
 	drop_root(f);
 	r = store_open(&f->store, f->path, &f->error);
-	seteuid(getuid());
+	assert_int_equal(seteuid(getuid()), 0);
 	assert_int_equal(r, -EACCES);
 	assert_non_null(strstr(f->error.text, f->path));
 	assert_non_null(strstr(f->error.text, "Permission denied"));
@@ -258,7 +275,7 @@ static void test_read_only_directory_with(void **state)
 	assert_int_equal(chmod(f->directory, 0500), 0);
 	drop_root(f);
 	r = store_open(&f->store, f->path, &f->error);
-	seteuid(getuid());
+	assert_int_equal(seteuid(getuid()), 0);
 	assert_int_equal(r, -EACCES);
 	assert_non_null(strstr(f->error.text, f->path));
 	assert_non_null(strstr(f->error.text, "its directory may not be written to"));
@@ -275,7 +292,7 @@ static void test_read_only_file(void **state)
 	assert_int_equal(chmod(f->path, 0400), 0);
 	drop_root(f);
 	r = store_open(&f->store, f->path, &f->error);
-	seteuid(getuid());
+	assert_int_equal(seteuid(getuid()), 0);
 	assert_int_equal(r, -EACCES);
 	assert_non_null(strstr(f->error.text, f->path));
 	assert_non_null(strstr(f->error.text, "may not be written to"));
@@ -385,6 +402,7 @@ int main(void)
 		TEST(test_migration),
 		TEST(test_version_1),
 		TEST(test_version_1_fails),
+		TEST(test_version_2),
 		TEST(test_empty_file),
 		TEST(test_migration_fails),
 		TEST(test_other_versions),

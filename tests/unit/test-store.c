@@ -18,7 +18,7 @@ static void test_new(void **state)
 		assert_int_equal(stat.st_mode, S_IFREG | 0600);
 	}
 	assert_query(f, "PRAGMA journal_mode", "wal");
-	assert_query(f, "PRAGMA user_version", "2");
+	assert_query(f, "PRAGMA user_version", "3");
 }
 
 static void test_empty(void **state)
