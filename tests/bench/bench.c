@@ -15,6 +15,8 @@ static const char usage[] =
 	"usage: consoled-bench SECTION OPTIONS [-- PROGRAM...]\n"
 	"       consoled-bench relay SOCKET PROGRAM...    the least relay\n"
 	"       consoled-bench answer SOCKET FILE         the least HTTP server\n"
+	"       consoled-bench forward SOCKET SOCKET      the least relay to another socket\n"
+	"       consoled-bench spice SOCKET               a SPICE server without a machine\n"
 	"\n"
 	"Prints what it has measured as a JSON object. `run` makes a table of it.\n"
 	"\n"
@@ -24,15 +26,40 @@ static const char usage[] =
 	"         memory                    --relay, or --socket, --instance and --count of sessions\n"
 	"         idle                      --socket, --count of instances, --seconds\n"
 	"         start                     a side that is a container, --count\n"
+	"         machine                   a side that is a machine (stopped) with tests/guests/bootsector, --count\n"
+	"         vga                       --relay of the SPICE server, or --socket and --instance of a machine that\n"
+	"                                   has this server for its own; --count of messages\n"
+	"         viewers                   the same; the instances are NAME-0 to NAME-COUNT\n"
+	"         screenshot                --relay of QEMU's monitor and --target of a file, or --socket and\n"
+	"                                   --instance of a machine with tests/guests/vbe; --count\n"
+	"         get                       --socket, --target, --count\n"
+	"         replay                    --socket, --instance whose log ends with \"ready\", --replay, --count\n"
+	"         sharing                   --socket, --instance that echoes all bytes as they are, --count of "
+	"watchers\n"
+	"         follow, wait              the same, --count of bytes or lines, --connections\n"
 	"a side:  --socket SOCKET --instance NAME (its console is a shell) [--lxd] | --relay SOCKET | -- PROGRAM...\n"
-	"         | --container -- CONSOLED-BENCH-CONTAINER LXCPATH NAME ROOTFS\n";
+	"         | --container -- CONSOLED-BENCH-CONTAINER LXCPATH NAME ROOTFS | --fifo PATH -- QEMU...\n";
 
 static const struct {
 	const char *name;
 	json_t *(*run)(const struct options *options);
 } sections[] = {
-	{"attach", section_attach}, {"echo", section_echo}, {"stream", section_stream}, {"rest", section_rest},
-	{"memory", section_memory}, {"idle", section_idle}, {"start", section_start},
+	{"attach", section_attach},
+	{"echo", section_echo},
+	{"stream", section_stream},
+	{"rest", section_rest},
+	{"memory", section_memory},
+	{"idle", section_idle},
+	{"start", section_start},
+	{"machine", section_machine},
+	{"vga", section_vga},
+	{"viewers", section_viewers},
+	{"screenshot", section_screenshot},
+	{"sharing", section_sharing},
+	{"replay", section_replay},
+	{"get", section_get},
+	{"follow", section_follow},
+	{"wait", section_wait},
 };
 
 static int compare(const void *left, const void *right)
@@ -69,8 +96,10 @@ static void parse(struct options *options, int argc, char **argv)
 		{"seconds", required_argument, NULL, 'd'},
 		{"command", required_argument, NULL, 'x'},
 		{"target", required_argument, NULL, 'g'},
+		{"replay", required_argument, NULL, 'p'},
 		{"lxd", no_argument, NULL, 'l'},
 		{"container", no_argument, NULL, 'k'},
+		{"fifo", required_argument, NULL, 'f'},
 		{0},
 	};
 	int option;
@@ -95,6 +124,9 @@ static void parse(struct options *options, int argc, char **argv)
 		case 'k':
 			options->container = true;
 			break;
+		case 'f':
+			options->fifo = optarg;
+			break;
 		case 'c':
 			options->connections = atoi(optarg);
 			break;
@@ -106,6 +138,9 @@ static void parse(struct options *options, int argc, char **argv)
 			break;
 		case 'g':
 			options->target = optarg;
+			break;
+		case 'p':
+			options->replay = optarg;
 			break;
 		default:
 			fputs(usage, stderr);
@@ -139,6 +174,10 @@ int main(int argc, char **argv)
 	}
 	if (argc == 4 && strcmp(argv[1], "answer") == 0)
 		answer_serve(argv[2], argv[3]);
+	if (argc == 4 && strcmp(argv[1], "forward") == 0)
+		forward_serve(argv[2], argv[3]);
+	if (argc == 3 && strcmp(argv[1], "spice") == 0)
+		spice_serve(argv[2]);
 	signal(SIGALRM, expired);
 	alarm(TIME_LIMIT);
 	for (size_t i = 0; argc >= 2 && i < sizeof(sections) / sizeof(sections[0]); i++) {

@@ -101,8 +101,8 @@ void http_send(struct http *http, const char *method, const char *target, const 
 {
 	cleanup_free char *text = NULL;
 	int length = asprintf(&text,
-			      "%s %s HTTP/1.1\r\nHost: unix.socket\r\nContent-Type: application/json\r\n"
-			      "Content-Length: %zu\r\n\r\n%s",
+			      "%s %s HTTP/1.1\r\nHost: unix.socket\r\nUser-Agent: LXD 5.0.2\r\n"
+			      "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
 			      method, target, body ? strlen(body) : 0, body ? body : "");
 
 	if (length < 0)
@@ -113,7 +113,7 @@ void http_send(struct http *http, const char *method, const char *target, const 
 /* Waits for more of the answer. */
 static void http_fill(struct http *http)
 {
-	char chunk[16 * 1024];
+	char chunk[64 * 1024];
 	ssize_t n = read(http->fd, chunk, sizeof(chunk));
 
 	if (n < 0)

@@ -59,6 +59,7 @@ void http_wait(struct http *http, const char *operation, bool may_fail);
 
 struct link {
 	int fd;      /* -1: closed */
+	int to;      /* where to write: `fd`, but of a pair of FIFOs the other */
 	bool framed; /* WebSocket; otherwise the bytes as they are */
 	bool ended;
 	uint64_t frame; /* bytes of the present frame still to come */
@@ -66,11 +67,22 @@ struct link {
 	size_t begin, end;
 };
 
+#define LINK_NONE                  \
+	{                          \
+		.fd = -1, .to = -1 \
+	}
+
 /* `fd` is consumed. */
 void link_open(struct link *link, int fd);
 
+/* The same for one-way streams. */
+void link_open_pair(struct link *link, int from, int to);
+
 /* Opens a connection and upgrades it to a WebSocket. */
 void link_upgrade(struct link *link, const char *path, const char *target);
+
+/* Opens a connection and sends a GET. What can be read is the answer's body, with the marks of its chunks in it. */
+void link_follow(struct link *link, const char *path, const char *target);
 
 void link_close(struct link *link);
 
@@ -83,7 +95,7 @@ size_t link_peek(struct link *link, const unsigned char **data);
 /* Takes `length` bytes of what link_peek() has shown. */
 void link_consume(struct link *link, size_t length);
 
-/* Sends at most 1024 bytes, in a frame of their own. */
+/* Sends at most LINK_BUFFER bytes, in a frame of their own. */
 void link_write(struct link *link, const void *data, size_t length);
 
 /* Sends a Close frame with code 1000. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The least programs that could do a part of the daemon's work, as physical limits on the machine at hand: a relay
- * between a unix socket and a PTY, and a server that gives every request the same answer.
+ * between a unix socket and a PTY, one between two unix sockets, and a server that gives every request the same answer.
  */
 #include "tests/bench/bench.h"
 #include "util/cleanup.h"
@@ -9,6 +9,7 @@
 #include <err.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -55,7 +56,35 @@ void relay_serve(const char *path, char *const *program)
 	}
 }
 
-static char *read_file(const char *path, size_t *length)
+static void forward(int client, int server)
+{
+	struct pollfd pollers[] = {{.fd = client, .events = POLLIN}, {.fd = server, .events = POLLIN}};
+
+	while (poll(pollers, 2, -1) > 0)
+		if ((pollers[0].revents && !relay_pass(client, server)) ||
+		    (pollers[1].revents && !relay_pass(server, client)))
+			return;
+}
+
+void forward_serve(const char *path, const char *target)
+{
+	int listener = unix_listen(path);
+
+	signal(SIGCHLD, SIG_IGN);
+	for (;;) {
+		int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+
+		if (fd < 0)
+			err(1, "accept");
+		if (fork() == 0) {
+			forward(fd, unix_connect(target));
+			_exit(0);
+		}
+		close(fd);
+	}
+}
+
+char *read_file(const char *path, size_t *length)
 {
 	cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
 	struct stat status;

@@ -17,16 +17,24 @@ enum opcode {
 	OPCODE_PONG = 10,
 };
 
-void link_open(struct link *link, int fd)
+void link_open_pair(struct link *link, int from, int to)
 {
-	*link = (struct link){.fd = fd, .buffer = malloc(LINK_BUFFER)};
+	*link = (struct link){.fd = from, .to = to, .buffer = malloc(LINK_BUFFER)};
 	if (!link->buffer)
 		err(1, NULL);
 }
 
+void link_open(struct link *link, int fd)
+{
+	link_open_pair(link, fd, fd);
+}
+
 void link_close(struct link *link)
 {
+	if (link->to != link->fd)
+		close_fd(&link->to);
 	close_fd(&link->fd);
+	link->to = -1;
 	free(link->buffer);
 	link->buffer = NULL;
 }
@@ -60,24 +68,36 @@ static bool link_fill_to(struct link *link, size_t length)
 	return true;
 }
 
-void link_upgrade(struct link *link, const char *path, const char *target)
+/* Sends a GET with `headers` on a new connection, and takes the head of the answer, which must have that status. */
+static void link_get(struct link *link, const char *path, const char *target, const char *headers, const char *status)
 {
 	unsigned char *end;
 	char request[512];
-	int length = snprintf(request, sizeof(request),
-			      "GET %s HTTP/1.1\r\nHost: unix.socket\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-			      "Sec-WebSocket-Key: x3JJHMbDL1EzLkh9GBhXDw==\r\nSec-WebSocket-Version: 13\r\n\r\n",
-			      target);
+	int length =
+		snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: unix.socket\r\n%s\r\n", target, headers);
 
 	link_open(link, unix_connect(path));
 	write_all(link->fd, request, (size_t)length);
 	while (!(end = memmem(link->buffer, link->end, "\r\n\r\n", 4)))
 		if (!link_fill(link))
-			errx(1, "no answer to an upgrade");
-	if (strncmp((char *)link->buffer, "HTTP/1.1 101 ", 13) != 0)
-		errx(1, "upgrade refused: %.*s", (int)link->end, (char *)link->buffer);
+			errx(1, "GET %s: no answer", target);
+	if (strncmp((char *)link->buffer + strlen("HTTP/1.1 "), status, strlen(status)) != 0)
+		errx(1, "GET %s: %.*s", target, (int)link->end, (char *)link->buffer);
 	link->begin = (size_t)(end + 4 - link->buffer);
+}
+
+void link_upgrade(struct link *link, const char *path, const char *target)
+{
+	link_get(link, path, target,
+		 "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: x3JJHMbDL1EzLkh9GBhXDw==\r\n"
+		 "Sec-WebSocket-Version: 13\r\n",
+		 "101 ");
 	link->framed = true;
+}
+
+void link_follow(struct link *link, const char *path, const char *target)
+{
+	link_get(link, path, target, "", "200 ");
 }
 
 bool link_wait(struct link *link, int milliseconds)
@@ -87,29 +107,40 @@ bool link_wait(struct link *link, int milliseconds)
 	return link->begin < link->end || link->ended || poll(&poller, 1, milliseconds) > 0;
 }
 
-/* A frame from the client: masked, as RFC 6455 5.3 demands. The mask need not be a secret here. */
+#define MASK UINT64_C(0x3d21fa373d21fa37) /* twice; it need not be a secret here */
+
+/* Eight bytes at a time, so that the client is not what is measured. */
+static void mask(unsigned char *to, const unsigned char *from, size_t length)
+{
+	uint64_t word;
+
+	for (; length >= sizeof(word); to += sizeof(word), from += sizeof(word), length -= sizeof(word)) {
+		memcpy(&word, from, sizeof(word));
+		word ^= MASK;
+		memcpy(to, &word, sizeof(word));
+	}
+	word = 0;
+	memcpy(&word, from, length);
+	word ^= MASK;
+	memcpy(to, &word, length);
+}
+
+/* A frame from the client: masked, as RFC 6455 5.3 demands. */
 static void send_frame(int fd, enum opcode opcode, const void *data, size_t length)
 {
-	static const unsigned char mask[4] = {0x37, 0xfa, 0x21, 0x3d};
-	const unsigned char *from = data;
-	unsigned char frame[8 + 1024];
-	size_t head = 2;
+	static const uint64_t key = MASK;
+	unsigned char frame[14 + LINK_BUFFER];
+	size_t head = 2, size = length < 126 ? 0 : length <= UINT16_MAX ? 2 : 8;
 
-	if (length > 1024)
+	if (length > LINK_BUFFER)
 		errx(1, "a frame of %zu bytes", length);
 	frame[0] = (unsigned char)(0x80 | opcode);
-	if (length < 126) {
-		frame[1] = (unsigned char)(0x80 | length);
-	} else {
-		frame[1] = 0x80 | 126;
-		frame[2] = (unsigned char)(length >> 8);
-		frame[3] = (unsigned char)length;
-		head = 4;
-	}
-	memcpy(frame + head, mask, sizeof(mask));
-	head += sizeof(mask);
-	for (size_t i = 0; i < length; i++)
-		frame[head + i] = from[i] ^ mask[i % 4];
+	frame[1] = (unsigned char)(0x80 | (size == 0 ? length : size == 2 ? 126 : 127));
+	while (size > 0)
+		frame[head++] = (unsigned char)(length >> 8 * --size);
+	memcpy(frame + head, &key, 4);
+	head += 4;
+	mask(frame + head, data, length);
 	write_all(fd, frame, head + length);
 }
 
@@ -141,7 +172,7 @@ static bool link_take_head(struct link *link)
 		if (length > 125 || !link_fill_to(link, size + length))
 			return false;
 		if (opcode == OPCODE_PING)
-			send_frame(link->fd, OPCODE_PONG, link->buffer + link->begin + size, length);
+			send_frame(link->to, OPCODE_PONG, link->buffer + link->begin + size, length);
 		size += length;
 		length = 0;
 	}
@@ -175,14 +206,14 @@ void link_consume(struct link *link, size_t length)
 void link_write(struct link *link, const void *data, size_t length)
 {
 	if (link->framed)
-		send_frame(link->fd, OPCODE_BINARY, data, length);
+		send_frame(link->to, OPCODE_BINARY, data, length);
 	else
-		write_all(link->fd, data, length);
+		write_all(link->to, data, length);
 }
 
 void link_say_goodbye(struct link *link, const char *reason)
 {
 	char body[2 + 123] = {1000 >> 8, (char)(1000 & 0xff)};
 
-	send_frame(link->fd, OPCODE_CLOSE, body, 2 + (size_t)snprintf(body + 2, sizeof(body) - 2, "%s", reason));
+	send_frame(link->to, OPCODE_CLOSE, body, 2 + (size_t)snprintf(body + 2, sizeof(body) - 2, "%s", reason));
 }

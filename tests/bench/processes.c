@@ -12,8 +12,7 @@
 
 /* --- /proc --- */
 
-/* The process that listens on the socket at `path`. */
-static pid_t listener_pid(const char *path)
+pid_t listener_pid(const char *path)
 {
 	struct ucred peer;
 	socklen_t length = sizeof(peer);
@@ -52,7 +51,6 @@ struct memory {
 	long proportional_kb; /* and its share of what several have */
 };
 
-/* Pages of rings aside: they belong to the log, and can be written back. */
 static struct memory proc_memory(pid_t pid)
 {
 	FILE *file = proc_open(pid, "smaps");
@@ -79,6 +77,11 @@ static struct memory proc_memory(pid_t pid)
 	return memory;
 }
 
+long private_kb(pid_t pid)
+{
+	return proc_memory(pid).private_kb;
+}
+
 /*
  * The memory of a process and all that descend from it, since LXD has a helper process for each session. Proportional:
  * what the helper shares with the daemon would otherwise count as the daemon's only while there is no helper.
@@ -100,7 +103,7 @@ static long family_kb(pid_t pid)
 	return total;
 }
 
-static int descriptors(pid_t pid)
+int descriptors(pid_t pid)
 {
 	char path[64];
 	DIR *directory;
@@ -142,7 +145,7 @@ static uint64_t cpu_time(pid_t pid)
 	return total;
 }
 
-static void pause_for(double seconds)
+void pause_for(double seconds)
 {
 	struct timespec time = {.tv_sec = (time_t)seconds};
 
@@ -180,8 +183,7 @@ static pid_t keeper_pid(struct http *http, const char *instance)
 
 /* --- memory --- */
 
-/* Waits until the server has closed what the sessions had opened; returns what it has not. */
-static int descriptors_left(pid_t pid, int before)
+int descriptors_left(pid_t pid, int before)
 {
 	int left = 0;
 
@@ -227,8 +229,8 @@ static void measure_sessions(const struct options *options, pid_t pid, json_t *f
 json_t *section_memory(const struct options *options)
 {
 	pid_t pid = listener_pid(options->relay ? options->relay : options->socket), keeper;
-	json_t *figures = json_pack("{s:i, s:i}", "rss_kb", (int)proc_status(pid, "VmRSS:"), "private_kb",
-				    (int)proc_memory(pid).private_kb);
+	json_t *figures =
+		json_pack("{s:i, s:i}", "rss_kb", (int)proc_status(pid, "VmRSS:"), "private_kb", (int)private_kb(pid));
 	struct http http;
 
 	if (options->relay || !options->instance)
@@ -236,7 +238,7 @@ json_t *section_memory(const struct options *options)
 	http_open(&http, options->socket);
 	keeper = keeper_pid(&http, options->instance);
 	if (keeper > 0)
-		json_object_set_new(figures, "keeper_kb", json_integer(proc_memory(keeper).private_kb));
+		json_object_set_new(figures, "keeper_kb", json_integer(private_kb(keeper)));
 	http_close(&http);
 	measure_sessions(options, pid, figures);
 	return figures;
@@ -280,7 +282,7 @@ json_t *section_idle(const struct options *options)
 	if (!sessions || !pids)
 		err(1, NULL);
 	pids[count] = listener_pid(options->socket);
-	kb = proc_memory(pids[count]).private_kb;
+	kb = private_kb(pids[count]);
 	http_open(&http, options->socket);
 	for (size_t i = 0; i < count; i++) {
 		char name[32];
@@ -305,7 +307,7 @@ json_t *section_idle(const struct options *options)
 	end = clock_now() - end;
 	for (size_t i = 0; i <= count; i++)
 		after += cpu_time(pids[i]);
-	kb = proc_memory(pids[count]).private_kb - kb;
+	kb = private_kb(pids[count]) - kb;
 	for (size_t i = 0; i < count; i++) {
 		session_check(&sessions[i]);
 		http_open(&sessions[i].http, options->socket);

@@ -17,7 +17,9 @@ static void session_post(struct session *session, const struct options *options)
 		http_open(&session->http, options->socket);
 	snprintf(target, sizeof(target), "/1.0/instances/%s/console", options->instance);
 	metadata = http_call(&session->http, "POST", target,
-			     json_pack("{s:i, s:i, s:s}", "width", 80, "height", 24, "type", "console"));
+			     json_pack("{s:i, s:i, s:s, s:s*, s:s*}", "width", 80, "height", 24, "type",
+				       options->vga ? "vga" : "console", "mode", options->watch ? "watch" : NULL,
+				       "replay", options->replay));
 	if (json_unpack(metadata, "{s:s, s:{s:{s:s, s:s}}}", "id", &id, "metadata", "fds", "0", &data, "control",
 			&control) < 0)
 		errx(1, "the answer to a POST of a console has no secrets");
@@ -28,11 +30,21 @@ static void session_post(struct session *session, const struct options *options)
 	link_upgrade(&session->data, options->socket, target);
 }
 
+static void session_start_machine(struct session *session, const struct options *options)
+{
+	int output, input;
+
+	session->pid = machine_start(options->fifo, options->program, &output, &input);
+	link_open_pair(&session->data, output, input);
+}
+
 void session_open(struct session *session, const struct options *options)
 {
 	session->lxd = options->lxd;
 	if (options->container)
 		link_open(&session->data, guest_start(&session->guest, options->program));
+	else if (options->fifo)
+		session_start_machine(session, options);
 	else if (options->program)
 		link_open(&session->data, pty_spawn(options->program, &session->pid));
 	else if (options->relay)

@@ -6,8 +6,7 @@
 #include <err.h>
 #include <stdio.h>
 
-/* Nanoseconds until the operation has succeeded. */
-static int64_t change_state(struct http *http, const struct options *options, const char *action)
+int64_t change_state(struct http *http, const struct options *options, const char *action)
 {
 	int64_t started = clock_now();
 	char target[128];

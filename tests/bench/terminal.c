@@ -12,11 +12,7 @@
 
 #define KEY 'Z' /* what is typed and echoed; nothing here prints it otherwise */
 
-/*
- * Reads up to and including `text`, whose first byte must not come again in it. false: nothing came for `milliseconds`
- * (negative: wait for ever).
- */
-static bool read_until(struct link *link, const char *text, int milliseconds)
+bool read_until(struct link *link, const char *text, int milliseconds)
 {
 	const unsigned char *data;
 	size_t matched = 0;
@@ -144,7 +140,7 @@ json_t *section_attach(const struct options *options)
 
 /* --- echo --- */
 
-static int64_t echo_once(struct link *link)
+int64_t echo_once(struct link *link)
 {
 	const unsigned char *data;
 	const char key = KEY;
@@ -158,6 +154,20 @@ static int64_t echo_once(struct link *link)
 		errx(1, "typed 0x%02x, echoed 0x%02x", KEY, *data);
 	link_consume(link, 1);
 	return echoed - started;
+}
+
+double echo_median(struct link *link, size_t count, double pause)
+{
+	cleanup_free int64_t *times = calloc(count, sizeof(*times));
+
+	if (!times)
+		err(1, NULL);
+	for (size_t i = 0; i < count; i++) {
+		times[i] = echo_once(link);
+		if (pause > 0)
+			pause_for(pause);
+	}
+	return (double)percentile(times, count, 0.5) / 1e3;
 }
 
 json_t *section_echo(const struct options *options)
@@ -200,7 +210,7 @@ static char *numbers(int count, int returns, size_t *length)
 	return text;
 }
 
-static void read_exactly(struct link *link, const char *text, size_t length)
+void read_exactly(struct link *link, const char *text, size_t length)
 {
 	const unsigned char *data;
 
