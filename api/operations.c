@@ -169,6 +169,7 @@ static int find_socket(struct api *api, const struct request *request, const cha
 	*socket = operation_find_socket(*operation, secret);
 	if (!*socket || !identity_same(&(*operation)->requestor, &request->identity))
 		return error_set(error, -EPERM, "Forbidden");
+	// NOLINTNEXTLINE(clang-analyzer-core.NullDereference): it has been found
 	if (operation_final(*operation) || !(*operation)->owner)
 		return error_set(error, -EINVAL, "The operation has ended");
 	if ((*socket)->used && !(*socket)->reusable)

@@ -171,7 +171,7 @@ static int press(char c, unsigned int held)
 static size_t encode_byte(char c, unsigned int held, char bytes[static ENCODED_MAX])
 {
 	size_t length = 0;
-	int code = c;
+	int code = (unsigned char)c;
 
 	if (c == '\t' && held == SHIFT)
 		return (size_t)sprintf(bytes, "\x1b[Z");

@@ -401,6 +401,7 @@ static void copy(struct ring *to, const struct ring *from)
 	size_t fixed = offsetof(struct ring_header, reserved);
 	uint64_t head = ring_head(from), offset = oldest(from), lost;
 
+	// NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): `to` has been opened
 	memcpy((char *)to->header + fixed, (const char *)from->header + fixed, sizeof(struct ring_header) - fixed);
 	store(&to->header->inflight_length, 0);
 	store(&to->header->reserved, head); /* no writer: it was the head, but for a read that failed */

@@ -29,8 +29,9 @@ static inline void cleanup_close_fd(int *fd)
 	}
 }
 
-#define cleanup_free __attribute__((cleanup(cleanup_free_pointer)))
-#define cleanup_close __attribute__((cleanup(cleanup_close_fd)))
+/* Unused: to hold something until the end of the scope is use enough. */
+#define cleanup_free __attribute__((cleanup(cleanup_free_pointer), unused))
+#define cleanup_close __attribute__((cleanup(cleanup_close_fd), unused))
 
 static inline int move_fd(int *fd)
 {

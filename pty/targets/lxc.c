@@ -32,7 +32,6 @@ static void put_container(struct lxc_container **container)
 		lxc_container_put(*container); /* also removes its lock file */
 }
 
-#define hold_locks cleanup_close __attribute__((unused))
 #define cleanup_container __attribute__((cleanup(put_container)))
 
 /* --- its processes --- */
@@ -92,7 +91,7 @@ static void look(struct lxc_container *c, struct job_report *report)
 
 void container_look(const struct console_container *container, struct job_report *report)
 {
-	hold_locks int locks = container_share_locks(container->path);
+	cleanup_close int locks = container_share_locks(container->path);
 	cleanup_container struct lxc_container *c = lxc_container_new(container->name, container->path);
 
 	if (c)
@@ -101,7 +100,7 @@ void container_look(const struct console_container *container, struct job_report
 
 int container_find(const struct console_container *container, struct job_report *report)
 {
-	hold_locks int locks = container_share_locks(container->path);
+	cleanup_close int locks = container_share_locks(container->path);
 	cleanup_container struct lxc_container *c = lxc_container_new(container->name, container->path);
 
 	if (!c || find_init(c, container, &report->found) < 0)
@@ -279,7 +278,7 @@ void container_start(const struct console_container *container, int master, stru
 {
 	struct error *error = &report->error;
 	cleanup_container struct lxc_container *c = NULL;
-	hold_locks int locks = -1;
+	cleanup_close int locks = -1;
 
 	if (prepare_process(master, error) < 0)
 		return;
@@ -296,7 +295,7 @@ void container_start(const struct console_container *container, int master, stru
 int container_freeze(const struct console_container *container, bool frozen, struct error *error)
 {
 	const char *what = frozen ? "freeze" : "thaw";
-	hold_locks int locks = container_share_locks(container->path);
+	cleanup_close int locks = container_share_locks(container->path);
 	cleanup_container struct lxc_container *c = lxc_container_new(container->name, container->path);
 
 	if (!c)

@@ -271,8 +271,8 @@ static const char *const pieces[] = {
 	"\033",
 	"\033P1$r",
 	"\033\\",
-	"\xc2\x9b"
-	"1m",
+	("\xc2\x9b"
+	 "1m"),
 	"\033[>c",
 	"\033[6n",
 };
