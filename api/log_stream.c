@@ -50,7 +50,8 @@ static int append_time(struct log_stream *stream, int64_t time)
 	char text[TIMESTAMP_LENGTH + 2];
 
 	timestamp_format(time, text);
-	return append(stream, strcat(text, " "), strlen(text) + 1);
+	strcat(text, " ");
+	return append(stream, text, strlen(text));
 }
 
 /* Appends a piece of text, with the time before each line that begins in it if that is wanted. */

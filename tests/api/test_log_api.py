@@ -368,6 +368,7 @@ def test_timestamps(typist):
         typist.type(f"line {number}")
         around.append((before, time.time()))
         typist.type("-\n")
+        typist.wait_log(f"line {number}-\n".encode())
     lines = read(typist, "?timestamps=1&since=6").decode().splitlines()
     assert [line.split(" ", 1)[1] for line in lines] == [f"line {number}-" for number in range(20)]
     times = [parse_time(line.split(" ")[0]) for line in lines]
