@@ -3,8 +3,8 @@
 
 #include "bridge/pump.h"
 #include "spice/link.h"
-#include "spice/local.h"
 #include "util/cleanup.h"
+#include "util/local.h"
 
 #include <errno.h>
 #include <fcntl.h>

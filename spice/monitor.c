@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "spice/monitor.h"
 #include "bridge/qmp.h"
-#include "spice/local.h"
 #include "util/cleanup.h"
+#include "util/local.h"
 
 #include <string.h>
 #include <sys/socket.h>

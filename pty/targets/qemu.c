@@ -3,6 +3,7 @@
 #include "pty/targets/accel.h"
 #include "pty/targets/child.h"
 #include "util/cleanup.h"
+#include "util/local.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -94,12 +95,9 @@ static int listen_at(int directory, const char *name)
 
 int qemu_connect(int directory)
 {
-	cleanup_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	struct sockaddr_un address = address_of(directory, monitor_names[MONITOR_KEEPER]);
+	cleanup_close int file = local_open(directory, monitor_names[MONITOR_KEEPER]);
 
-	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
-		return -errno;
-	return move_fd(&fd);
+	return file < 0 ? file : local_connect(file);
 }
 
 /* --- the process --- */

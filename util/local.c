@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "spice/local.h"
+#include "util/local.h"
 #include "util/cleanup.h"
 
 #include <fcntl.h>
