@@ -35,6 +35,7 @@ class Terminal:
 
     def _become_session(self):
         os.setsid()
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup(1) it is ignored, and Go leaves it so
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
     def _set_size(self, width, height):
