@@ -15,8 +15,6 @@ struct log_screen;
 struct operations;
 struct shot;
 
-#define API_BODY_MAX (1024 * 1024) /* bytes of a request's body; LXD's clients send a few hundred */
-
 struct api {
 	struct instances *instances;
 	struct operations *operations;

@@ -6,6 +6,7 @@
 #include "instances/session.h"
 #include "operations/events.h"
 #include "operations/operation.h"
+#include "util/limits.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -37,7 +38,7 @@ static const char *const replays[] = {
 	[SESSION_REPLAY_NONE] = "none", [SESSION_REPLAY_LOG] = "log", [SESSION_REPLAY_SCREEN] = "screen", NULL};
 
 /* What LXD does not know of. */
-static int check_additions(const struct console_request *wanted, struct error *error)
+static int check_additions(const struct console_request *wanted, const struct limits *limits, struct error *error)
 {
 	if (choose(wanted->mode, modes) < 0)
 		return error_set(error, -EINVAL, "mode: one of write, watch, not \"%s\"", wanted->mode);
@@ -49,12 +50,13 @@ static int check_additions(const struct console_request *wanted, struct error *e
 		return error_set(error, -EINVAL, "offset: a number of bytes, not %" PRId64, wanted->offset);
 	if (wanted->offset >= 0 && *wanted->replay)
 		return error_set(error, -EINVAL, "offset: is a replay of its own, and goes with no other");
-	if (wanted->scrollback < -1 || wanted->scrollback > SESSION_SCROLLBACK_MAX)
-		return error_set(error, -EINVAL, "scrollback: 0 to %d lines", SESSION_SCROLLBACK_MAX);
+	if (wanted->scrollback < -1 || wanted->scrollback > (int64_t)limits->scrollback)
+		return error_set(error, -EINVAL, "scrollback: 0 to %" PRIu64 " lines", limits->scrollback);
 	return 0;
 }
 
-static int decode(const struct request *request, struct console_request *wanted, json_t **document, struct error *error)
+static int decode(const struct api *api, const struct request *request, struct console_request *wanted,
+		  json_t **document, struct error *error)
 {
 	const struct body_field fields[] = {
 		{"width", BODY_INTEGER, &wanted->width},
@@ -78,7 +80,7 @@ static int decode(const struct request *request, struct console_request *wanted,
 		return r;
 	if (choose(wanted->type, types) < 0)
 		return error_set(error, -EINVAL, "Unknown console type \"%s\"", wanted->type);
-	return check_additions(wanted, error);
+	return check_additions(wanted, api->instances->limits, error);
 }
 
 static int check(const struct instance *instance, const struct console_request *wanted, struct error *error)
@@ -124,7 +126,7 @@ int console_post(struct api *api, struct request *request, struct response *resp
 	struct instance *instance;
 	int r;
 
-	r = decode(request, &wanted, &document, error);
+	r = decode(api, request, &wanted, &document, error);
 	if (r == 0)
 		r = find_instance(api, request, &instance, error);
 	if (r == 0)

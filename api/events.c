@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "operations/events.h"
 #include "api/handlers.h"
+#include "util/limits.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,8 +19,10 @@ static int check(const struct api *api, const struct request *request, unsigned 
 		return error_set(error, -EIO, "Project not found");
 	if (events_parse_types(request_query(request, "type"), types, error) < 0)
 		return -EIO; /* LXD says 500 for it */
-	if (api->events->count >= EVENTS_SUBSCRIBERS_MAX)
-		return error_set(error, -EAGAIN, "Too many clients listen for events");
+	if (api->events->count >= api->events->limits->event_listeners)
+		return error_set(error, -EAGAIN,
+				 "Too many clients listen for events: limits.event_listeners is %" PRIu64,
+				 api->events->limits->event_listeners);
 	return 0;
 }
 

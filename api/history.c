@@ -52,13 +52,13 @@ static int read_limit(const struct request *request, unsigned int *limit, struct
 	const char *text = request_query(request, "limit");
 	unsigned long number;
 
-	*limit = HISTORY_MAX;
+	*limit = UINT_MAX; /* the history knows how many there can be */
 	if (!text)
 		return 0;
 	number = strtoul(text, NULL, 10); /* ULONG_MAX on overflow */
 	if (text[strspn(text, "0123456789")] || number == 0)
 		return error_set(error, -EINVAL, "Invalid value for limit parameter: %s", text);
-	if (number < HISTORY_MAX)
+	if (number < UINT_MAX)
 		*limit = (unsigned int)number;
 	return 0;
 }

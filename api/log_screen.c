@@ -5,8 +5,10 @@
 #include "instances/instance.h"
 #include "render/screen.h"
 #include "util/buffer.h"
+#include "util/limits.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <sys/param.h>
 #include <uv.h>
@@ -129,7 +131,7 @@ static struct log_screen **find_end(struct api *api)
 {
 	struct log_screen **at = &api->screens;
 
-	for (unsigned int count = 0; count < LOG_SCREENS_MAX; count++, at = &(*at)->next)
+	for (unsigned int count = 0; count < api->instances->limits->screens; count++, at = &(*at)->next)
 		if (!*at)
 			return at;
 	return NULL;
@@ -141,7 +143,8 @@ int log_screen(struct api *api, struct instance *instance, const struct log_quer
 	struct log_screen **end = find_end(api), *made;
 
 	if (!end)
-		return error_set(error, -EAGAIN, "Too many screens are being drawn");
+		return error_set(error, -EAGAIN, "Too many screens are being drawn: limits.screens is %" PRIu64,
+				 api->instances->limits->screens);
 	made = malloc(sizeof(*made));
 	if (!made)
 		return -ENOMEM;

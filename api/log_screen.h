@@ -8,8 +8,6 @@
 
 struct instance;
 
-#define LOG_SCREENS_MAX 64 /* under way at once; they are drawn one after the other */
-
 /*
  * Defers the response: drawing takes some 20 ms for each MiB of the log, and happens in slices so that nobody else
  * waits for it. -EAGAIN: too many at once; -ENOMEM.

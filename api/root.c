@@ -83,11 +83,6 @@ int root_get(struct api *api, struct request *request, struct response *response
 	return response_sync_etag(response, server, etag);
 }
 
-static int apply_setting(const char *key, const char *value, void *user, struct error *error)
-{
-	return strcmp(key, "lxc.lxcpath") == 0 ? instances_set_lxcpath(user, value, error) : 0;
-}
-
 static int change_config(struct api *api, struct request *request, bool merge, struct response *response,
 			 struct error *error)
 {
@@ -104,7 +99,7 @@ static int change_config(struct api *api, struct request *request, bool merge, s
 	if (r == 0)
 		r = body_decode(request, BODY_STREAM, "ServerPut", fields, &document, error);
 	if (r == 0 && config) /* LXD, too, leaves all as it is where nothing is said */
-		r = settings_change(settings, config, merge, apply_setting, api->instances, error);
+		r = settings_change(settings, config, merge, instances_apply, api->instances, error);
 	return r < 0 ? r : response_sync(response, NULL);
 }
 

@@ -5,8 +5,10 @@
 #include "spice/monitor.h"
 #include "spice/screenshot.h"
 #include "util/cleanup.h"
+#include "util/limits.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 /* A deferred answer. It does not need the instance, which may be deleted meanwhile. */
@@ -114,8 +116,9 @@ int screenshot_get(struct api *api, const struct instance *instance, const struc
 
 	if (!instance_running(instance))
 		return error_set(error, -EINVAL, "Instance is not running");
-	if (count(api, instance->row.name) >= SCREENSHOTS_MAX)
-		return error_set(error, -EAGAIN, "Too many screenshots of %s at once", instance->row.name);
+	if (count(api, instance->row.name) >= api->instances->limits->screenshots)
+		return error_set(error, -EAGAIN, "Too many screenshots of %s at once: limits.screenshots is %" PRIu64,
+				 instance->row.name, api->instances->limits->screenshots);
 	shot = shot_create(api, instance, request, response);
 	if (!shot)
 		return -ENOMEM;

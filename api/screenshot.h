@@ -6,8 +6,6 @@
 
 struct instance;
 
-#define SCREENSHOTS_MAX 4 /* of one instance at once: QEMU does one after the other, and stands still for it */
-
 /*
  * Defers the response; it becomes a PNG, or an error in words, within MONITOR_TIMEOUT_MS. -EINVAL: it does not run;
  * -EAGAIN: too many at once.

@@ -7,16 +7,15 @@
 int task_create(struct api *api, const struct request *request, const char *description, const char *instance,
 		bool is_container, struct operation **operation, struct error *error)
 {
-	int r = operation_create(operation, api->operations,
-				 &(struct operation_config){
-					 .class = OPERATION_TASK,
-					 .description = description,
-					 .instance = instance,
-					 .is_container = is_container,
-					 .requestor = &request->identity,
-				 });
-
-	return r < 0 ? error_set(error, r, "Too many operations") : 0;
+	return operation_create(operation, api->operations,
+				&(struct operation_config){
+					.class = OPERATION_TASK,
+					.description = description,
+					.instance = instance,
+					.is_container = is_container,
+					.requestor = &request->identity,
+				},
+				error);
 }
 
 int task_answer(struct operation *operation, const struct request *request, struct response *response)

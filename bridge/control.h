@@ -10,8 +10,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CONTROL_MESSAGE_MAX (4 * 1024) /* bytes; a longer one is refused by closing the socket */
-
 enum control_command {
 	CONTROL_IGNORED,
 	CONTROL_WINDOW_RESIZE,

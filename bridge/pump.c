@@ -236,7 +236,7 @@ static void on_websocket_closed(struct websocket *websocket, void *user, unsigne
 
 /* --- both --- */
 
-int pump_create(struct pump **pump, struct websockets *engine, uv_loop_t *loop, int fd,
+int pump_create(struct pump **pump, struct websockets *engine, uv_loop_t *loop, int fd, const struct identity *identity,
 		const struct pump_handler *handler, void *user)
 {
 	static const struct websocket_handler websocket_handler = {
@@ -257,7 +257,7 @@ int pump_create(struct pump **pump, struct websockets *engine, uv_loop_t *loop, 
 	created->loop = loop;
 	created->fd = -1;
 	created->listened = handler->input;
-	r = websockets_adopt(engine, fd, &websocket_handler, created, &created->websocket);
+	r = websockets_adopt(engine, fd, identity, &websocket_handler, created, &created->websocket);
 	if (r < 0) {
 		free(created);
 		return r;

@@ -35,10 +35,10 @@ struct pump_handler {
 };
 
 /*
- * Adopts `fd`, an unread WebSocket handshake, which is consumed whatever the result. The client is not read until the
- * pump is joined. -errno, without any callback then.
+ * Adopts `fd`, an unread WebSocket handshake of `identity`'s, which is consumed whatever the result. The client is not
+ * read until the pump is joined. -errno, without any callback then.
  */
-int pump_create(struct pump **pump, struct websockets *engine, uv_loop_t *loop, int fd,
+int pump_create(struct pump **pump, struct websockets *engine, uv_loop_t *loop, int fd, const struct identity *identity,
 		const struct pump_handler *handler, void *user);
 
 /*

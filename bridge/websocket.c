@@ -35,6 +35,7 @@
 #define CODE_PROTOCOL_ERROR 1002
 #define CODE_NONE 1005
 #define CODE_ABNORMAL 1006
+#define CODE_TOO_BIG 1009
 
 #define CONTROL_PAYLOAD_MAX 125 /* RFC 6455 section 5.5 */
 
@@ -57,6 +58,7 @@ struct websockets {
 	struct list all;
 	uv_timer_t ping; /* runs while there are connections over TCP */
 	unsigned int ping_ms, tcp_count;
+	struct clients *clients;    /* borrowed */
 	struct websocket *adopting; /* while lws makes the connection and the handshake, at once */
 	int fds;                    /* lws has no place for this fd and higher ones */
 	const unsigned char *input; /* lws' receive buffer */
@@ -78,7 +80,9 @@ struct websocket {
 	struct lws *wsi;
 	const struct websocket_handler *handler; /* NULL if nobody is to be told */
 	void *user;
-	size_t frame_rest; /* bytes to come of the frame being received, until `masked` is known */
+	struct identity identity;
+	uint64_t message_size; /* bytes of the message being received, so far */
+	size_t frame_rest;     /* bytes to come of the frame being received, until `masked` is known */
 	enum state state;
 	uint16_t code;
 	bool established; /* the 101 has been sent */
@@ -224,6 +228,12 @@ static void on_message(struct websocket *websocket, const void *data, size_t len
 		websocket_close(websocket, CODE_PROTOCOL_ERROR, "bad MASK");
 		return;
 	}
+	websocket->message_size = (first ? 0 : websocket->message_size) + length;
+	if (websocket->message_size + lws_remaining_packet_payload(websocket->wsi) >
+	    websocket->engine->clients->limits->message_size) {
+		websocket_close(websocket, CODE_TOO_BIG, "limits.message_size");
+		return;
+	}
 	if (length || first || last)
 		websocket->handler->message(websocket, websocket->user,
 					    lws_frame_is_binary(websocket->wsi) ? WEBSOCKET_BINARY : WEBSOCKET_TEXT,
@@ -332,6 +342,7 @@ static void release(struct websocket *websocket)
 	if (websocket->tcp && --websocket->engine->tcp_count == 0)
 		uv_timer_stop(&websocket->engine->ping);
 	list_remove(&websocket->link);
+	clients_leave(websocket->engine->clients, &websocket->identity);
 	free(websocket);
 }
 
@@ -394,7 +405,7 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *ses
 	return 0;
 }
 
-static int start(struct websockets *engine, const struct websockets_limits *limits)
+static int start(struct websockets *engine, const struct websockets_config *config)
 {
 	/* All zero: lws pings nobody and hangs up on nobody. It would not tell TCP from unix sockets. */
 	static const lws_retry_bo_t no_keepalive = {0};
@@ -403,7 +414,7 @@ static int start(struct websockets *engine, const struct websockets_limits *limi
 		.name = "",
 		.callback = on_event,
 		.per_session_data_size = 1,
-		.rx_buffer_size = limits->receive_size,
+		.rx_buffer_size = config->receive_size,
 		.tx_packet_size = WEBSOCKET_SCRATCH_SIZE + LWS_PRE, /* so that a message is one send(2) */
 	};
 	struct lws_protocols protocols[3] = {protocol, protocol};
@@ -419,8 +430,8 @@ static int start(struct websockets *engine, const struct websockets_limits *limi
 		.protocols = protocols,
 		.pt_serv_buf_size = (unsigned int)engine->input_size,
 		.max_http_header_data2 = REQUEST_HEAD_MAX,
-		.timeout_secs = limits->handshake,
-		.timeout_secs_ah_idle = limits->handshake,
+		.timeout_secs = config->handshake,
+		.timeout_secs_ah_idle = config->handshake,
 		.retry_and_idle_policy = &no_keepalive,
 	};
 
@@ -432,7 +443,7 @@ static int start(struct websockets *engine, const struct websockets_limits *limi
 	return engine->vhost ? 0 : -EIO;
 }
 
-int websockets_create(struct websockets **engine, uv_loop_t *loop, const struct websockets_limits *limits)
+int websockets_create(struct websockets **engine, uv_loop_t *loop, const struct websockets_config *config)
 {
 	struct websockets *created = calloc(1, sizeof(*created));
 	long fds = sysconf(_SC_OPEN_MAX);
@@ -441,14 +452,15 @@ int websockets_create(struct websockets **engine, uv_loop_t *loop, const struct 
 		return -ENOMEM;
 	list_init(&created->all);
 	created->loop = loop;
-	created->ping_ms = limits->ping;
+	created->ping_ms = config->ping;
+	created->clients = config->clients;
 	uv_timer_init(loop, &created->ping);
 	created->ping.data = created;
 	created->fds = fds < 0 || fds > LWS_FDS_MAX ? LWS_FDS_FALLBACK : (int)fds;
-	created->input_size = limits->receive_size + LWS_PRE;
+	created->input_size = config->receive_size + LWS_PRE;
 	if (created->input_size < WEBSOCKET_SCRATCH_SIZE)
 		created->input_size = WEBSOCKET_SCRATCH_SIZE;
-	if (start(created, limits) < 0) {
+	if (start(created, config) < 0) {
 		websockets_destroy(created);
 		return -EIO;
 	}
@@ -495,17 +507,19 @@ static size_t take_head(int fd, char head[static REQUEST_HEAD_MAX])
 	return length > 0 ? (size_t)length : 0;
 }
 
-int websockets_adopt(struct websockets *engine, int fd, const struct websocket_handler *handler, void *user,
-		     struct websocket **websocket)
+int websockets_adopt(struct websockets *engine, int fd, const struct identity *identity,
+		     const struct websocket_handler *handler, void *user, struct websocket **websocket)
 {
 	struct websocket *adopted = fd < engine->fds ? calloc(1, sizeof(*adopted)) : NULL;
 	char head[REQUEST_HEAD_MAX];
 	struct lws *wsi;
 
-	if (!adopted) {
+	if (!adopted || clients_enter(engine->clients, identity) < 0) {
 		close(fd);
+		free(adopted);
 		return fd < engine->fds ? -ENOMEM : -EMFILE;
 	}
+	adopted->identity = *identity;
 	adopted->engine = engine;
 	adopted->handler = handler;
 	adopted->user = user;

@@ -14,6 +14,9 @@
  */
 #pragma once
 
+#include "util/clients.h"
+#include "util/identity.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <uv.h>
@@ -47,14 +50,15 @@ struct websocket_handler {
 	void (*closed)(struct websocket *websocket, void *user, unsigned int code);
 };
 
-struct websockets_limits {
+struct websockets_config {
 	size_t receive_size;    /* bytes of the receive buffer; also the largest piece given to `message` */
 	unsigned int handshake; /* seconds that an upgrade may take */
 	unsigned int ping; /* milliseconds between the pings of a connection over TCP; 0: none. Others get none ever */
+	struct clients *clients; /* connections are counted in and out here; its limits hold; borrowed */
 };
 
 /* Creates the engine on `loop`. -EIO if libwebsockets will not start (its libuv plug-in is a package of its own). */
-int websockets_create(struct websockets **engine, uv_loop_t *loop, const struct websockets_limits *limits);
+int websockets_create(struct websockets **engine, uv_loop_t *loop, const struct websockets_config *config);
 
 /*
  * Closes what is open (each gets its `closed`) and frees the engine. To be called from outside loop callbacks, after
@@ -63,11 +67,12 @@ int websockets_create(struct websockets **engine, uv_loop_t *loop, const struct 
 void websockets_destroy(struct websockets *engine);
 
 /*
- * Serves `fd`, which is consumed whatever the result. `handler` must outlive the connection. 0 with the connection in
+ * Serves `fd` of `identity`'s, which is consumed whatever the result. A message beyond limits.message_size ends the
+ * connection with 1009. `handler` must outlive the connection. 0 with the connection in
  * `*websocket`, or -errno without any callback having been or going to be called.
  */
-int websockets_adopt(struct websockets *engine, int fd, const struct websocket_handler *handler, void *user,
-		     struct websocket **websocket);
+int websockets_adopt(struct websockets *engine, int fd, const struct identity *identity,
+		     const struct websocket_handler *handler, void *user, struct websocket **websocket);
 
 /* The connection's socket, to ask the kernel about (SIOCOUTQ). Not to be read, written or closed. */
 int websocket_fd(const struct websocket *websocket);

@@ -12,12 +12,15 @@
  */
 #include "daemon/http.h"
 
+#include "daemon/refusal.h"
+#include "daemon/visits.h"
 #include "util/buffer.h"
 #include "util/list.h"
 #include "util/log.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <microhttpd.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -26,14 +29,13 @@
 #include <strings.h>
 #include <sys/socket.h>
 
-/* A connection's memory in libmicrohttpd: the request's head and the answer's. A larger head gets a 431. */
+/* A connection's memory in libmicrohttpd: the request's head and the answer's. One beyond that gets its 431. */
 #define POOL_SIZE (32 * 1024)
 
 /* An answer that is no larger is always sent: a slow reader of a log must not shut out everybody. */
 #define SMALL_ANSWER (16 * 1024)
 
-/* Bytes of all bodies that are there at once; one that is small is always taken. */
-#define RECEIVED_MAX (32 * 1024 * 1024)
+/* The same for a body. */
 #define SMALL_BODY (16 * 1024)
 
 #define STREAM_BLOCK (16 * 1024) /* of a streamed body of known length */
@@ -45,9 +47,11 @@ struct http {
 	uv_poll_t poll;
 	uv_timer_t timer;
 	unsigned int open_handles;
-	size_t unsent, unsent_max; /* bytes of answers under way */
-	size_t received;           /* bytes of bodies, until their requests are done with */
-	bool again;                /* MHD_run() must be called once more */
+	struct visits visits;
+	const struct limits *limits; /* borrowed */
+	size_t unsent;               /* bytes of answers under way */
+	size_t received;             /* bytes of bodies, until their requests are done with */
+	bool again;                  /* MHD_run() must be called once more */
 	bool closing;
 	struct list deferred; // exchange::link
 };
@@ -68,6 +72,7 @@ struct exchange {
 	struct list link; // http::deferred
 	struct http *http;
 	struct MHD_Connection *connection;
+	struct visit *visit; /* the connection's; borrowed */
 	struct request request;
 	struct response response;
 	struct buffer body;
@@ -76,30 +81,6 @@ struct exchange {
 	bool bad_target;
 	bool cancelled;
 };
-
-struct refusal {
-	unsigned int status;
-	const char *content_type, *body;
-};
-
-#define PLAIN_TEXT "text/plain; charset=utf-8"
-
-static const struct refusal bad_request = {400, PLAIN_TEXT, "400 Bad Request"};
-static const struct refusal host_missing = {400, PLAIN_TEXT, "400 Bad Request: missing required Host header"};
-static const struct refusal coding_unknown = {501, PLAIN_TEXT, "501 Not Implemented: Unsupported transfer encoding"};
-static const struct refusal body_too_large = {
-	413, "application/json",
-	"{\"type\":\"error\",\"status\":\"\",\"status_code\":0,\"operation\":\"\",\"error_code\":413,"
-	"\"error\":\"Request body is too large\",\"metadata\":null}\n\n"};
-static const struct refusal too_much_unsent = {
-	503, "application/json",
-	"{\"type\":\"error\",\"status\":\"\",\"status_code\":0,\"operation\":\"\",\"error_code\":503,"
-	"\"error\":\"Too many answers wait for their clients to read them\",\"metadata\":null}\n\n"};
-
-static const struct refusal too_much_received = {
-	503, "application/json",
-	"{\"type\":\"error\",\"status\":\"\",\"status_code\":0,\"operation\":\"\",\"error_code\":503,"
-	"\"error\":\"Too many large requests at once\",\"metadata\":null}\n\n"};
 
 static const char *field(struct MHD_Connection *connection, const char *name)
 {
@@ -140,52 +121,33 @@ static enum MHD_Result refuse(struct MHD_Connection *connection, const struct re
 	return send_reply(connection, refusal->status, reply);
 }
 
-/* Writes a refusal where libmicrohttpd cannot; the connection is to be closed. Never blocks. */
-static void write_refusal(int fd, const struct refusal *refusal)
-{
-	char text[512];
-	int length = snprintf(text, sizeof(text),
-			      "HTTP/1.1 %u %s\r\nContent-Type: %s\r\nX-Content-Type-Options: nosniff\r\n"
-			      "Connection: close\r\nContent-Length: %zu\r\n\r\n%s",
-			      refusal->status, MHD_get_reason_phrase_for(refusal->status), refusal->content_type,
-			      strlen(refusal->body), refusal->body);
-
-	if (send(fd, text, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-		log_debug("Cannot refuse a request: %s", strerror(errno));
-}
-
-void http_refuse(int fd)
-{
-	write_refusal(fd, &bad_request);
-	close(fd);
-}
-
 static const struct refusal *find_refusal(const struct exchange *exchange, const char *version)
 {
 	struct MHD_Connection *connection = exchange->connection;
 	const char *length = field(connection, "Content-Length"), *coding = field(connection, "Transfer-Encoding");
 
+	if (MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)->header_size >
+	    exchange->http->limits->head_size)
+		return &refusal_head_size;
 	if (exchange->bad_target)
-		return &bad_request;
+		return &refusal_bad_request;
 	if (!field(connection, "Host") && strcmp(version, MHD_HTTP_VERSION_1_0) != 0)
-		return &host_missing;
+		return &refusal_no_host;
 	if (coding && strcasecmp(coding, "chunked") != 0)
-		return &coding_unknown;
+		return &refusal_coding;
 	/* libmicrohttpd has seen to it that these are digits and fit. */
-	if (!coding && length && strtoumax(length, NULL, 10) > API_BODY_MAX)
-		return &body_too_large;
+	if (!coding && length && strtoumax(length, NULL, 10) > exchange->http->limits->body_size)
+		return &refusal_body_size;
 	return NULL;
 }
 
 static enum MHD_Result begin(struct exchange *exchange, const char *method, const char *version)
 {
 	const struct refusal *refusal = find_refusal(exchange, version);
-	const struct peer *peer =
-		(const void *)MHD_get_connection_info(exchange->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)
-			->client_addr;
 
 	exchange->request.method = method;
-	exchange->request.identity = peer->identity;
+	exchange->request.identity = exchange->visit->identity;
+	visit_await_body(exchange->visit);
 	return refusal ? refuse(exchange->connection, refusal) : MHD_YES;
 }
 
@@ -195,13 +157,13 @@ static enum MHD_Result collect(struct exchange *exchange, const char *data, size
 	struct http *http = exchange->http;
 	int r;
 
-	if (exchange->body.length + length > SMALL_BODY && http->received + length > RECEIVED_MAX) {
-		write_refusal(connection_fd(exchange->connection), &too_much_received);
+	if (exchange->body.length + length > SMALL_BODY && http->received + length > http->limits->bodies_size) {
+		refusal_write(connection_fd(exchange->connection), &refusal_bodies);
 		return MHD_NO;
 	}
-	r = buffer_append(&exchange->body, data, length, API_BODY_MAX);
+	r = buffer_append(&exchange->body, data, length, http->limits->body_size);
 	if (r == -EMSGSIZE)
-		write_refusal(connection_fd(exchange->connection), &body_too_large);
+		refusal_write(connection_fd(exchange->connection), &refusal_body_size);
 	if (r < 0)
 		return MHD_NO;
 	http->received += length;
@@ -341,8 +303,8 @@ static enum MHD_Result send_response(struct exchange *exchange)
 	struct MHD_Response *reply;
 	size_t held = response->stream ? response->held : (size_t)response->length, i;
 
-	if (held > SMALL_ANSWER && http->unsent + held > http->unsent_max)
-		return refuse(exchange->connection, &too_much_unsent);
+	if (held > SMALL_ANSWER && http->unsent + held > http->limits->answers_size)
+		return refuse(exchange->connection, &refusal_answers);
 	reply = response->stream ? reply_with_stream(exchange) : reply_with_bytes(exchange);
 	if (!reply)
 		return MHD_NO;
@@ -368,6 +330,7 @@ static enum MHD_Result answer(struct exchange *exchange)
 	request->front = exchange;
 	request->body = exchange->body.data;
 	request->body_length = exchange->body.length;
+	visit_await_nothing(exchange->visit);
 	exchange->response.complete = on_complete;
 	exchange->response.more = on_more;
 	api_handle(exchange->http->api, request, &exchange->response);
@@ -380,11 +343,13 @@ static enum MHD_Result answer(struct exchange *exchange)
 /* The first line of a request has been read. `target` is as the client sent it, and gets changed after this. */
 static void *on_target(void *context, const char *target, struct MHD_Connection *connection)
 {
-	struct exchange *exchange = calloc(1, sizeof(*exchange));
+	struct visit *visit = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+	struct exchange *exchange = visit ? calloc(1, sizeof(*exchange)) : NULL;
 
 	if (!exchange)
 		return NULL;
 	list_init(&exchange->link);
+	exchange->visit = visit;
 	exchange->http = context;
 	exchange->connection = connection;
 	exchange->bad_target = request_set_target(&exchange->request, target) < 0;
@@ -413,6 +378,7 @@ static void on_finished(void *context, struct MHD_Connection *connection, void *
 
 	if (!exchange)
 		return;
+	visit_await_next(exchange->visit);
 	exchange->http->unsent -= exchange->unsent;
 	exchange->http->received -= exchange->body.length;
 	response_finish(&exchange->response);
@@ -420,6 +386,35 @@ static void on_finished(void *context, struct MHD_Connection *connection, void *
 	buffer_finish(&exchange->body);
 	free(exchange);
 }
+
+/* --- connections --- */
+
+/* Without memory the connection has no visit, and will have no requests. */
+static void on_connection(void *context, struct MHD_Connection *connection, void **slot,
+			  enum MHD_ConnectionNotificationCode what)
+{
+	struct http *http = context;
+	const struct peer *peer;
+	struct visit *visit = *slot;
+
+	if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
+		if (visit)
+			visit_destroy(visit);
+		return;
+	}
+	peer = (const void *)MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr;
+	*slot = visit_create(&http->visits, &peer->identity, connection_fd(connection));
+}
+
+/* libmicrohttpd notices the end of the stream as it would the client's. */
+static void on_late(struct visit *visit)
+{
+	if (visit->in_body)
+		refusal_write(visit->fd, &refusal_timeout);
+	shutdown(visit->fd, SHUT_RDWR);
+}
+
+/* --- the server --- */
 
 static void on_timer(uv_timer_t *timer);
 
@@ -455,16 +450,17 @@ static void wake(struct http *http)
  * Without MHD_USE_ERROR_LOG, which has three lines to say about every unix socket. Turbo: a new connection is read from
  * before it is polled, so that a request is carried out even if its client has left already.
  */
-static struct MHD_Daemon *start_daemon(struct http *http, const struct http_limits *limits)
+static struct MHD_Daemon *start_daemon(struct http *http)
 {
 	return MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_TURBO | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME, 0,
 				NULL, NULL, on_request, http, MHD_OPTION_URI_LOG_CALLBACK, on_target, http,
-				MHD_OPTION_NOTIFY_COMPLETED, on_finished, http, MHD_OPTION_CONNECTION_LIMIT,
-				limits->connections, MHD_OPTION_CONNECTION_TIMEOUT, limits->timeout,
+				MHD_OPTION_NOTIFY_COMPLETED, on_finished, http, MHD_OPTION_NOTIFY_CONNECTION,
+				on_connection, http, MHD_OPTION_CONNECTION_LIMIT, UINT_MAX,
+				MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)http->limits->idle_timeout,
 				MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_SIZE, MHD_OPTION_END);
 }
 
-int http_create(struct http **result, uv_loop_t *loop, struct api *api, const struct http_limits *limits)
+int http_create(struct http **result, uv_loop_t *loop, struct api *api, struct clients *clients)
 {
 	struct http *http = calloc(1, sizeof(*http));
 	int r = -EIO;
@@ -472,9 +468,9 @@ int http_create(struct http **result, uv_loop_t *loop, struct api *api, const st
 	if (!http)
 		return -ENOMEM;
 	http->api = api;
-	http->unsent_max = limits->unsent;
+	http->limits = clients->limits;
 	list_init(&http->deferred);
-	http->daemon = start_daemon(http, limits);
+	http->daemon = start_daemon(http);
 	if (http->daemon)
 		r = uv_poll_init(loop, &http->poll,
 				 MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd);
@@ -483,9 +479,10 @@ int http_create(struct http **result, uv_loop_t *loop, struct api *api, const st
 		free(http);
 		return r;
 	}
+	visits_init(&http->visits, loop, clients, on_late);
 	uv_timer_init(loop, &http->timer);
-	http->poll.data = http->timer.data = http;
-	http->open_handles = 2;
+	http->poll.data = http->timer.data = http->visits.timer.data = http;
+	http->open_handles = 3;
 	uv_poll_start(&http->poll, UV_READABLE, on_poll);
 	*result = http;
 	return 0;
@@ -498,7 +495,7 @@ void http_add(struct http *http, int fd, const struct identity *identity)
 	if (MHD_add_connection(http->daemon, fd, (const struct sockaddr *)&peer, sizeof(peer)))
 		wake(http);
 	else
-		log_warn("Closed a new connection: %s", errno == ENFILE ? "there are too many" : strerror(errno));
+		log_warn("Closed a new connection: %s", strerror(errno));
 }
 
 static void on_closed(uv_handle_t *handle)
@@ -523,4 +520,5 @@ void http_destroy(struct http *http)
 	uv_close((uv_handle_t *)&http->poll, on_closed);
 	uv_close((uv_handle_t *)&http->timer, on_closed);
 	MHD_stop_daemon(http->daemon);
+	visits_finish(&http->visits, on_closed);
 }

@@ -2,6 +2,7 @@
 #include "daemon/listener.h"
 
 #include "daemon/head.h"
+#include "daemon/refusal.h"
 #include "util/cleanup.h"
 #include "util/list.h"
 #include "util/log.h"
@@ -31,7 +32,7 @@ struct listener {
 	uv_loop_t *loop;
 	struct api *api;
 	struct http *http;
-	unsigned int parked_max, head_timeout;
+	struct clients *clients;
 	struct sockaddr_un address;
 	bool bound, paused;
 	int fd;
@@ -65,19 +66,32 @@ static int unpark(struct listener *listener, struct parked *parked)
 	return fd;
 }
 
+/* Who has said nothing at all, as one who connects in advance, is not answered. */
+static void expire(struct listener *listener, struct parked *parked)
+{
+	int fd = unpark(listener, parked);
+	char byte;
+
+	if (recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0)
+		refusal_close(fd, &refusal_timeout);
+	else
+		close(fd);
+}
+
 static void on_deadline(uv_timer_t *timer)
 {
 	struct listener *listener = timer->data;
 	uint64_t now = uv_now(listener->loop);
 
 	while (listener->parked_count && oldest(listener)->deadline <= now)
-		close(unpark(listener, oldest(listener)));
+		expire(listener, oldest(listener));
 	if (listener->parked_count)
 		uv_timer_start(timer, on_deadline, oldest(listener)->deadline - now, 0);
 }
 
 static void park(struct listener *listener, int fd, const struct identity *identity)
 {
+	const struct limits *limits = listener->clients->limits;
 	struct parked *parked = malloc(sizeof(*parked));
 	struct epoll_event event = {EPOLLIN | EPOLLRDHUP | EPOLLET, {.ptr = parked}};
 
@@ -87,13 +101,13 @@ static void park(struct listener *listener, int fd, const struct identity *ident
 		close(fd);
 		return;
 	}
-	if (listener->parked_count == listener->parked_max)
-		close(unpark(listener, oldest(listener)));
+	while (listener->parked_count >= limits->incomplete_heads)
+		expire(listener, oldest(listener));
 	if (listener->parked_count++ == 0)
-		uv_timer_start(&listener->deadline, on_deadline, listener->head_timeout, 0);
+		uv_timer_start(&listener->deadline, on_deadline, limits->head_timeout * 1000, 0);
 	parked->fd = fd;
 	parked->identity = *identity;
-	parked->deadline = uv_now(listener->loop) + listener->head_timeout;
+	parked->deadline = uv_now(listener->loop) + limits->head_timeout * 1000;
 	list_append(&listener->parked, &parked->link);
 }
 
@@ -129,10 +143,14 @@ static bool offer(struct listener *listener, int fd, const struct identity *iden
 static void hand_on(struct listener *listener, int fd, const struct identity *identity, int verdict, char *bytes,
 		    const struct head *head)
 {
+	int welcome = verdict < 0 ? 0 : clients_check(listener->clients, identity);
+
 	if (verdict < 0)
 		close(fd);
 	else if (verdict == HEAD_GARBAGE)
-		http_refuse(fd);
+		refusal_close(fd, &refusal_bad_request);
+	else if (welcome < 0)
+		refusal_close(fd, welcome == -EDQUOT ? &refusal_connections_of_user : &refusal_connections);
 	else if (verdict != HEAD_UPGRADE || !offer(listener, fd, identity, bytes, head))
 		http_add(listener->http, fd, identity);
 }
@@ -337,8 +355,7 @@ int listener_create(struct listener **result, uv_loop_t *loop, struct api *api, 
 	listener->loop = loop;
 	listener->api = api;
 	listener->http = http;
-	listener->parked_max = config->parked_max;
-	listener->head_timeout = config->head_timeout;
+	listener->clients = config->clients;
 	listener->fd = listener->parked_set = -1;
 	list_init(&listener->parked);
 	r = open_socket(listener, config, error);

@@ -8,6 +8,7 @@
 
 #include "api/api.h"
 #include "daemon/http.h"
+#include "util/clients.h"
 #include "util/error.h"
 #include "util/identity.h"
 
@@ -16,10 +17,9 @@
 struct listener;
 
 struct listener_config {
-	const char *path;          /* of the socket, at most 107 bytes */
-	const char *group;         /* may connect as well as the owner; NULL: nobody else */
-	unsigned int parked_max;   /* connections with half a request head, at least 1; one more closes the oldest */
-	unsigned int head_timeout; /* milliseconds until such a connection is closed */
+	const char *path;        /* of the socket, at most 107 bytes */
+	const char *group;       /* may connect as well as the owner; NULL: nobody else */
+	struct clients *clients; /* who is connected, and the limits of that; borrowed */
 	int inherited; /* a socket that listens already and stays its maker's, consumed; 0: to be made at `path` */
 };
 

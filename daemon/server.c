@@ -22,11 +22,6 @@
 #define RECEIVE_SIZE (32 * 1024) /* of each WebSocket: what is taken from a client at a time */
 #define HANDSHAKE_SECONDS 10
 #define PING_MILLISECONDS 10000
-#define HEAD_MILLISECONDS 10000
-#define PARKED_MAX 1024
-#define HTTP_CONNECTIONS_MAX 4096
-#define HTTP_TIMEOUT_SECONDS 30
-#define HTTP_UNSENT_MAX (128 * 1024 * 1024) /* a log's answer is a copy of it: two of the largest */
 
 /* --- the pieces, in the order in which they depend on each other --- */
 
@@ -79,6 +74,8 @@ static int open_loop(struct server *server, const struct options *options, struc
 {
 	int r = uv_loop_init(&server->loop);
 
+	limits_init(&server->limits); /* instances_init() reads what is set */
+	clients_init(&server->clients, &server->limits);
 	return r < 0 ? error_set(error, r, "The event loop does not start: %s", strerror(-r)) : 0;
 }
 
@@ -130,21 +127,23 @@ static int start_consoles(struct server *server, const struct options *options, 
 
 static int start_websockets(struct server *server, const struct options *options, struct error *error)
 {
-	const struct websockets_limits limits = {
-		.receive_size = RECEIVE_SIZE, .handshake = HANDSHAKE_SECONDS, .ping = PING_MILLISECONDS};
+	const struct websockets_config config = {.receive_size = RECEIVE_SIZE,
+						 .handshake = HANDSHAKE_SECONDS,
+						 .ping = PING_MILLISECONDS,
+						 .clients = &server->clients};
 
-	if (websockets_create(&server->websockets, &server->loop, &limits) < 0)
+	if (websockets_create(&server->websockets, &server->loop, &config) < 0)
 		return error_set(error, -EIO, "libwebsockets does not start: is libwebsockets-evlib-uv installed?");
 	return 0;
 }
 
 static int start_operations(struct server *server, const struct options *options, struct error *error)
 {
-	int r = events_init(&server->events, &server->loop, server->websockets);
+	int r = events_init(&server->events, &server->loop, server->websockets, &server->limits);
 
 	if (r < 0)
 		return r;
-	r = operations_init(&server->operations, &server->loop, &server->events);
+	r = operations_init(&server->operations, &server->loop, &server->events, &server->limits);
 	if (r < 0)
 		events_finish(&server->events);
 	return r;
@@ -152,7 +151,7 @@ static int start_operations(struct server *server, const struct options *options
 
 static int load_instances(struct server *server, const struct options *options, struct error *error)
 {
-	int r = history_create(&server->history, &server->loop, server->store, &server->events);
+	int r = history_create(&server->history, &server->loop, server->store, &server->events, &server->limits);
 
 	if (r < 0)
 		return r;
@@ -165,6 +164,7 @@ static int load_instances(struct server *server, const struct options *options, 
 		.events = &server->events,
 		.history = server->history,
 		.websockets = server->websockets,
+		.limits = &server->limits,
 		.attach_timeout = options->attach_timeout,
 	};
 	r = instances_init(&server->instances, error);
@@ -175,8 +175,6 @@ static int load_instances(struct server *server, const struct options *options, 
 
 static int start_http(struct server *server, const struct options *options, struct error *error)
 {
-	const struct http_limits limits = {
-		.connections = HTTP_CONNECTIONS_MAX, .timeout = HTTP_TIMEOUT_SECONDS, .unsent = HTTP_UNSENT_MAX};
 	int r;
 
 	server->api = (struct api){
@@ -184,7 +182,7 @@ static int start_http(struct server *server, const struct options *options, stru
 		.operations = &server->operations,
 		.events = &server->events,
 	};
-	r = http_create(&server->http, &server->loop, &server->api, &limits);
+	r = http_create(&server->http, &server->loop, &server->api, &server->clients);
 	return r < 0 ? error_set(error, r, "The HTTP server does not start: %s", strerror(-r)) : 0;
 }
 
@@ -201,8 +199,7 @@ static int start_listener(struct server *server, const struct options *options, 
 				       .inherited = inherited,
 				       .path = server->socket_path,
 				       .group = options->group,
-				       .parked_max = PARKED_MAX,
-				       .head_timeout = HEAD_MILLISECONDS,
+				       .clients = &server->clients,
 			       },
 			       error);
 }
@@ -287,6 +284,7 @@ static void drop_socket(struct server *server)
 static void close_loop(struct server *server)
 {
 	uv_run(&server->loop, UV_RUN_DEFAULT); /* the close callbacks */
+	clients_finish(&server->clients);
 	if (uv_loop_close(&server->loop) < 0)
 		log_error("handles were left on the loop");
 }

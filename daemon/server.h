@@ -9,6 +9,8 @@
 #include "instances/instances.h"
 #include "operations/events.h"
 #include "operations/operations.h"
+#include "util/clients.h"
+#include "util/limits.h"
 
 #include <uv.h>
 
@@ -19,6 +21,8 @@ struct server {
 	uv_signal_t signals[SERVER_SIGNALS];
 	int directory_fd, lock_fd;
 	int inherited; /* the service manager's socket, until the listener has it; 0: none */
+	struct limits limits;
+	struct clients clients;
 	struct store *store;
 	struct consoles *consoles;
 	struct websockets *websockets;

@@ -7,6 +7,7 @@
 #include "instances/raw_qemu.h"
 #include "instances/value.h"
 #include "util/cleanup.h"
+#include "util/size.h"
 #include "util/words.h"
 
 #include <errno.h>
@@ -82,7 +83,7 @@ static int check_buffer_size(const char *key, const char *value, struct error *e
 
 	if (!*value)
 		return 0;
-	if (value_parse_size(value, &bytes) == 0 && bytes >= BUFFER_SIZE_MIN && bytes <= BUFFER_SIZE_MAX &&
+	if (size_parse(value, &bytes) == 0 && bytes >= BUFFER_SIZE_MIN && bytes <= BUFFER_SIZE_MAX &&
 	    (bytes & (bytes - 1)) == 0)
 		return 0;
 	return error_set(error, -EINVAL, "%s: a power of two from 64KiB to 64MiB, such as 1MiB, not \"%s\"", key,

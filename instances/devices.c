@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "instances/devices.h"
 #include "instances/value.h"
+#include "util/size.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -34,7 +35,7 @@ static bool is_size(const char *value)
 {
 	uint64_t bytes;
 
-	return value_parse_size(value, &bytes) == 0;
+	return size_parse(value, &bytes) == 0;
 }
 
 /* As the kernel has it: dev_valid_name() in net/core/dev.c. */

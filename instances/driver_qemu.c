@@ -7,6 +7,7 @@
 #include "pty/targets/qemu.h"
 #include "spice/channel.h"
 #include "util/cleanup.h"
+#include "util/size.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -41,7 +42,7 @@ static int check_disk(const json_t *device, struct error *error)
 		return error_set(error, -EINVAL, "size: only for the root disk (path=/)");
 	if (size && source)
 		return error_set(error, -EINVAL, "size: only without source, which is as large as it is");
-	if (size && (value_parse_size(size, &bytes) < 0 || bytes == 0))
+	if (size && (size_parse(size, &bytes) < 0 || bytes == 0))
 		return error_set(error, -EINVAL, "size: a size such as 10GiB, not \"%s\"", size);
 	return 0;
 }
@@ -160,7 +161,7 @@ static int make_root(const struct store_row *row, const char *directory, struct 
 	path = driver_qemu_image(row, directory);
 	if (!path)
 		return error_set(error, -ENOMEM, "out of memory");
-	r = value_parse_size(size, &bytes);
+	r = size_parse(size, &bytes);
 	if (r == 0)
 		r = disk_make(path, bytes, &why);
 	return r < 0 ? error_set(error, r, "Failed to start device \"%s\": size: %s", name, error_text(&why)) : 0;

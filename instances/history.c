@@ -4,6 +4,7 @@
 #include "instances/instances.h"
 #include "operations/events.h"
 #include "operations/operation.h"
+#include "util/limits.h"
 #include "util/log.h"
 #include "util/timestamp.h"
 
@@ -184,7 +185,7 @@ static int write_batch(struct history *history, bool patient)
 			break;
 		acts[count++] = act_of(queued, &latest);
 	}
-	r = store_add_acts(history->store, acts, count, HISTORY_MAX, patient, &error);
+	r = store_add_acts(history->store, acts, count, (unsigned int)history->limits->history, patient, &error);
 	note_result(history, r, &error);
 	while (r == 0 && count-- > 0)
 		drop(history, list_first(&history->queue, struct queued, link));
@@ -272,8 +273,7 @@ int history_each(struct history *history, const char *instance, int64_t since, u
 	unsigned int count = 0;
 	int r = 0;
 
-	if (limit > HISTORY_MAX)
-		limit = HISTORY_MAX;
+	limit = (unsigned int)MIN(limit, history->limits->history);
 	list_for_each (queued, &history->queue, link)
 		count += matches(queued, instance, since);
 	if (count < limit)
@@ -313,13 +313,15 @@ void history_forget(struct history *history, const char *instance)
 
 /* --- life --- */
 
-int history_create(struct history **history, uv_loop_t *loop, struct store *store, struct events *events)
+int history_create(struct history **history, uv_loop_t *loop, struct store *store, struct events *events,
+		   const struct limits *limits)
 {
 	struct history *created = malloc(sizeof(*created));
 
 	if (!created)
 		return -ENOMEM;
-	*created = (struct history){.store = store, .events = events, .delay = HISTORY_DELAY, .retry = HISTORY_RETRY};
+	*created = (struct history){
+		.store = store, .events = events, .limits = limits, .delay = HISTORY_DELAY, .retry = HISTORY_RETRY};
 	list_init(&created->queue);
 	uv_timer_init(loop, &created->timer);
 	created->timer.data = created;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What was done with the instances' consoles, by whom and when: kept in the store, the latest HISTORY_MAX acts of each
- * instance. An act is queued and written a moment later, many in one transaction, so that nobody waits for the disk;
- * readers see it at once. A store that cannot be written to fails nobody: the acts wait, and when there are too many,
- * the oldest are but counted.
+ * What was done with the instances' consoles, by whom and when: kept in the store, the latest acts of each
+ * (limits.history) instance. An act is queued and written a moment later, many in one transaction, so that nobody waits
+ * for the disk; readers see it at once. A store that cannot be written to fails nobody: the acts wait, and when there
+ * are too many, the oldest are but counted.
  */
 #pragma once
 
@@ -16,13 +16,13 @@
 #include <stdint.h>
 #include <uv.h>
 
-#define HISTORY_MAX 1000       /* acts of one instance */
 #define HISTORY_QUEUE_MAX 1024 /* not yet written, of all */
 #define HISTORY_BATCH_MAX 256  /* written at a time; so many are not left to wait */
 #define HISTORY_DELAY 200      /* ms, until the first is written */
 #define HISTORY_RETRY 2000     /* ms, after a failure */
 
 struct events;
+struct limits;
 
 enum history_action {
 	HISTORY_ATTACHED,
@@ -49,17 +49,19 @@ struct history_entry {
 };
 
 struct history {
-	struct store *store;   /* borrowed */
-	struct events *events; /* borrowed */
-	uv_timer_t timer;      /* runs only while something is queued */
-	struct list queue;     // queued::link, the oldest first
-	unsigned int count;    /* of them */
-	uint64_t delay, retry; /* HISTORY_DELAY, HISTORY_RETRY; tests have less patience */
-	bool failing;          /* the last write has failed, and the log says so */
+	struct store *store;         /* borrowed */
+	struct events *events;       /* borrowed */
+	const struct limits *limits; /* borrowed */
+	uv_timer_t timer;            /* runs only while something is queued */
+	struct list queue;           // queued::link, the oldest first
+	unsigned int count;          /* of them */
+	uint64_t delay, retry;       /* HISTORY_DELAY, HISTORY_RETRY; tests have less patience */
+	bool failing;                /* the last write has failed, and the log says so */
 };
 
 /* The loop, the store and the events must outlive it. -ENOMEM. */
-int history_create(struct history **history, uv_loop_t *loop, struct store *store, struct events *events);
+int history_create(struct history **history, uv_loop_t *loop, struct store *store, struct events *events,
+		   const struct limits *limits);
 
 /* Writes what is queued, now. The memory is freed after one more turn of the loop. NULL is allowed. */
 void history_destroy(struct history *history);

@@ -9,6 +9,7 @@
 #include "pty/targets/cgroup.h"
 #include "util/cleanup.h"
 #include "util/log.h"
+#include "util/size.h"
 #include "util/timestamp.h"
 
 #include <errno.h>
@@ -331,7 +332,7 @@ static uint64_t capacity_of(const struct store_row *row)
 {
 	uint64_t capacity = RING_CAPACITY_DEFAULT;
 
-	value_parse_size(value_get(row->config, "console.buffer.size", "1MiB"), &capacity);
+	size_parse(value_get(row->config, "console.buffer.size", "1MiB"), &capacity);
 	return capacity;
 }
 

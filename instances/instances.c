@@ -6,10 +6,12 @@
 #include "instances/session.h"
 #include "instances/value.h"
 #include "operations/events.h"
+#include "util/limits.h"
 #include "util/log.h"
 
 #include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -125,6 +127,28 @@ static int load(const struct store_row *row, void *user)
 	return 0;
 }
 
+int instances_apply(const char *key, const char *value, void *user, struct error *error)
+{
+	struct instances *instances = user;
+
+	if (strcmp(key, "lxc.lxcpath") == 0)
+		return instances_set_lxcpath(instances, value, error);
+	limits_set(instances->limits, key, value);
+	if (strcmp(key, "limits.database_size") == 0)
+		return store_limit(instances->store, instances->limits->database_size, error);
+	return 0;
+}
+
+static int apply_limits(struct instances *instances, struct error *error)
+{
+	const char *key;
+	int r = 0;
+
+	for (unsigned int i = 0; r == 0 && (key = limits_key(i)); i++)
+		r = instances_apply(key, settings_get(&instances->settings, key), instances, error);
+	return r;
+}
+
 int instances_init(struct instances *instances, struct error *error)
 {
 	int r;
@@ -140,6 +164,8 @@ int instances_init(struct instances *instances, struct error *error)
 	instances->serving.data = instances;
 	others_init(instances);
 	r = settings_init(&instances->settings, instances->store, SETTINGS_LXC_CONF, error);
+	if (r == 0)
+		r = apply_limits(instances, error);
 	if (r == 0)
 		r = store_each(instances->store, load, instances, error);
 	if (r == 0)
@@ -237,6 +263,11 @@ int instances_add(struct instances *instances, struct store_row *row, const stru
 	char name[INSTANCE_NAME_MAX + 1];
 	int r;
 
+	if (instances->count >= instances->limits->instances) {
+		store_row_finish(row);
+		return error_set(error, -EAGAIN, "Too many instances: limits.instances is %" PRIu64,
+				 instances->limits->instances);
+	}
 	/* A container that is not ours has its name, too. */
 	r = instances_find(instances, row->name) ? -EEXIST : store_insert(instances->store, row, error);
 	if (r == -EEXIST)

@@ -13,13 +13,12 @@
 #include <uv.h>
 
 #define INSTANCE_NAME_MAX 63
-#define INSTANCE_SESSIONS_MAX 256 /* attached to one instance */
-#define INSTANCE_PENDING_MAX 32   /* asked for and not yet connected, of one instance */
 
 struct consoles;
 struct events;
 struct history;
 struct instance;
+struct limits;
 struct operations;
 struct websockets;
 
@@ -32,6 +31,7 @@ struct instances {
 	struct events *events;
 	struct history *history;
 	struct websockets *websockets;
+	struct limits *limits;       /* instances_init() and a change of the server's config set what they are */
 	unsigned int attach_timeout; /* seconds a POST console may wait for its sockets */
 	struct settings settings;    /* the server's config; instances_init() reads it */
 	struct others others;        /* containers that are not ours, which are in `all` as well */
@@ -103,6 +103,11 @@ int instances_rename(struct instances *instances, struct instance *instance, con
 /* Deletes a stopped instance and all we have of it. It is freed. */
 int instances_delete(struct instances *instances, struct instance *instance, const struct identity *requestor,
 		     struct error *error);
+
+/*
+ * Makes a setting of the server's config hold (settings_apply; `user` is the struct instances).
+ */
+int instances_apply(const char *key, const char *value, void *user, struct error *error);
 
 /*
  * Looks for containers that are not ours below `path`, absolute, from the loop's next turn on, and no longer below

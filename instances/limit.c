@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "instances/limit.h"
 #include "instances/value.h"
+#include "util/size.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -30,7 +31,7 @@ int limit_parse_memory(const char *text, uint64_t total, uint64_t *bytes)
 		*bytes = total / 100 * percent;
 		return 0;
 	}
-	return value_parse_size(text, bytes) == 0 && *bytes > 0 ? 0 : -EINVAL;
+	return size_parse(text, bytes) == 0 && *bytes > 0 ? 0 : -EINVAL;
 }
 
 int limit_parse_cpus(const char *text, unsigned int *number, cpu_set_t *set)

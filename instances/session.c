@@ -3,10 +3,12 @@
 
 #include "bridge/control.h"
 #include "instances/instance.h"
+#include "util/limits.h"
 #include "util/log.h"
 #include "util/timestamp.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -235,7 +237,10 @@ static void control_message(struct websocket *websocket, void *user, enum websoc
 		session->control_text.length = 0;
 		session->discard_control = false;
 	}
-	if (!session->discard_control && buffer_append(&session->control_text, data, length, CONTROL_MESSAGE_MAX) < 0)
+	if (!session->instance)
+		return;
+	if (!session->discard_control &&
+	    buffer_append(&session->control_text, data, length, session->instance->instances->limits->control_size) < 0)
 		session->discard_control = true;
 	if (last && !session->discard_control)
 		control(session, session->control_text.data, session->control_text.length);
@@ -274,8 +279,8 @@ static const struct websocket_handler control_handler = {
 
 static int connect_control(struct session *session, int fd)
 {
-	int r = websockets_adopt(session->instance->instances->websockets, fd, &control_handler, session,
-				 &session->control);
+	int r = websockets_adopt(session->instance->instances->websockets, fd, &session->requestor, &control_handler,
+				 session, &session->control);
 
 	if (r == 0 && session->kind->controlled)
 		session->kind->controlled(session);
@@ -333,7 +338,8 @@ static int make_operation(struct session *session, struct instance *instance, st
 				     .requestor = &session->requestor,
 				     .handler = &operation_handler,
 				     .owner = session,
-			     });
+			     },
+			     error);
 	if (r < 0)
 		return error_set(error, r, "Too many operations");
 	r = operation_add_socket(operation, "0", session->kind->reusable);
@@ -363,6 +369,7 @@ static void take_over_all(const struct session *session)
 static int check_count(const struct instance *instance, const struct session_kind *kind, bool force,
 		       struct error *error)
 {
+	const struct limits *limits = instance->instances->limits;
 	unsigned int pending = 0, all = 0;
 	const struct session *session;
 
@@ -372,11 +379,14 @@ static int check_count(const struct instance *instance, const struct session_kin
 		pending += !session->attached;
 		all++;
 	}
-	if (pending >= INSTANCE_PENDING_MAX)
-		return error_set(error, -EAGAIN, "Too many console sessions of %s wait for their sockets",
-				 instance->row.name);
-	if (all >= INSTANCE_SESSIONS_MAX)
-		return error_set(error, -EAGAIN, "Too many console sessions of %s", instance->row.name);
+	if (pending >= limits->pending_sessions)
+		return error_set(
+			error, -EAGAIN,
+			"Too many console sessions of %s wait for their sockets: limits.pending_sessions is %" PRIu64,
+			instance->row.name, limits->pending_sessions);
+	if (all >= limits->sessions)
+		return error_set(error, -EAGAIN, "Too many console sessions of %s: limits.sessions is %" PRIu64,
+				 instance->row.name, limits->sessions);
 	return 0;
 }
 

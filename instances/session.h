@@ -19,8 +19,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SESSION_SCROLLBACK_MAX 1000 /* lines */
-
 #define SESSION_CLOSE_CLEAN 0         /* an empty Close frame: 1005 at the peer */
 #define SESSION_CLOSE_TAKEN_OVER 4001 /* RFC 6455 section 7.4.2: 4000-4999 are ours */
 

@@ -445,7 +445,8 @@ static int on_connect(struct session *base, int fd)
 	struct console_session *session = of(base);
 	struct instance *instance = base->instance;
 	uint64_t offset = first_offset(session);
-	int r = websockets_adopt(instance->instances->websockets, fd, &data_handler, session, &session->data);
+	int r = websockets_adopt(instance->instances->websockets, fd, &base->requestor, &data_handler, session,
+				 &session->data);
 
 	if (r < 0)
 		return r;

@@ -12,13 +12,12 @@
 #include "instances/session.h"
 #include "spice/channel.h"
 #include "util/cleanup.h"
+#include "util/limits.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-
-#define CHANNELS_MAX 64 /* a viewer has four to ten */
 
 #define CLOSE_TRY_AGAIN 1013 /* the registry of RFC 6455 section 11.7: "Try Again Later" */
 
@@ -112,14 +111,14 @@ static int open_channel(struct vga_session *session, int fd)
 		return directory < 0 ? directory : -ENOMEM;
 	}
 	r = spice_channel_create(&opened->channel, instance->instances->websockets, instance->instances->loop, fd,
-				 directory, &channel_handler, opened);
+				 &session->base.requestor, directory, &channel_handler, opened);
 	if (r < 0) {
 		free(opened);
 		return r;
 	}
 	opened->session = session;
 	list_append(&session->channels, &opened->link);
-	if (++session->count > CHANNELS_MAX)
+	if (++session->count > instance->instances->limits->channels)
 		spice_channel_close(opened->channel, CLOSE_TRY_AGAIN, "too many channels");
 	return 0;
 }

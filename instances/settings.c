@@ -2,6 +2,7 @@
 #include "instances/settings.h"
 #include "instances/store.h"
 #include "util/cleanup.h"
+#include "util/limits.h"
 #include "util/log.h"
 
 #include <ctype.h>
@@ -23,30 +24,13 @@ static int check_directory(const char *value, struct error *error)
 	return 0;
 }
 
-static const struct setting {
-	const char *key;
-	int (*check)(const char *value, struct error *error);
-} table[] = {
-	{LXCPATH, check_directory},
-};
-
-#define SETTINGS (sizeof(table) / sizeof(table[0]))
-
-static const struct setting *find(const char *key)
+static int check(const struct settings *settings, const char *key, const char *value, struct error *error)
 {
-	for (size_t i = 0; i < SETTINGS; i++)
-		if (strcmp(table[i].key, key) == 0)
-			return &table[i];
-	return NULL;
-}
-
-static int check(const char *key, const char *value, struct error *error)
-{
-	const struct setting *setting = find(key);
-
-	if (!setting)
+	if (!json_object_get(settings->defaults, key))
 		return error_set(error, -EINVAL, "unknown key");
-	return *value ? setting->check(value, error) : 0;
+	if (!*value)
+		return 0;
+	return strcmp(key, LXCPATH) == 0 ? check_directory(value, error) : limits_check(key, value, error);
 }
 
 /* --- reading --- */
@@ -95,6 +79,20 @@ static json_t *default_lxcpath(const char *lxc_conf)
 	return found ? found : json_string(LXCPATH_DEFAULT);
 }
 
+static json_t *make_defaults(const char *lxc_conf)
+{
+	json_t *defaults = json_pack("{s:o}", LXCPATH, default_lxcpath(lxc_conf));
+	const char *key;
+	int r = defaults ? 0 : -1;
+
+	for (unsigned int i = 0; r == 0 && (key = limits_key(i)); i++)
+		r = json_object_set_new(defaults, key, json_string(limits_default(key)));
+	if (r == 0)
+		return defaults;
+	json_decref(defaults);
+	return NULL;
+}
+
 int settings_init(struct settings *settings, struct store *store, const char *lxc_conf, struct error *error)
 {
 	json_auto_t *stored = NULL;
@@ -103,7 +101,7 @@ int settings_init(struct settings *settings, struct store *store, const char *lx
 	int r;
 
 	*settings = (struct settings){.store = store, .values = json_object()};
-	settings->defaults = json_pack("{s:o}", LXCPATH, default_lxcpath(lxc_conf));
+	settings->defaults = make_defaults(lxc_conf);
 	r = settings->values && settings->defaults ? store_load_config(store, &stored, error) : -ENOMEM;
 	if (r < 0) {
 		settings_finish(settings);
@@ -112,7 +110,7 @@ int settings_init(struct settings *settings, struct store *store, const char *lx
 	json_object_foreach (stored, key, value) {
 		struct error why = {0};
 
-		if (check(key, json_string_value(value), &why) == 0)
+		if (check(settings, key, json_string_value(value), &why) == 0)
 			json_object_set(settings->values, key, value);
 		else
 			log_warn("the server's config %s=%s does not count: %s", key, json_string_value(value),
@@ -164,7 +162,7 @@ static int cannot_set(struct error *error, int code, const char *key, const char
 }
 
 /* Takes one change into `values`. */
-static int take(json_t *values, const char *key, json_t *change, struct error *error)
+static int take(const struct settings *settings, json_t *values, const char *key, json_t *change, struct error *error)
 {
 	const char *value = json_is_null(change) ? "" : json_string_value(change);
 	struct error why = {0};
@@ -172,7 +170,7 @@ static int take(json_t *values, const char *key, json_t *change, struct error *e
 
 	if (!value)
 		return error_set(error, -EINVAL, "cannot set '%s': invalid type %s", key, go_type(change));
-	r = check(key, value, &why);
+	r = check(settings, key, value, &why);
 	if (r < 0)
 		return cannot_set(error, r, key, value, &why);
 	if (*value)
@@ -185,8 +183,11 @@ static int take(json_t *values, const char *key, json_t *change, struct error *e
 static int apply_all(const struct settings *settings, const json_t *from, const json_t *to, settings_apply apply,
 		     void *user, struct error *error)
 {
-	for (size_t i = 0; i < SETTINGS; i++) {
-		const char *key = table[i].key, *value = effective(settings, to, key);
+	const char *key;
+	json_t *otherwise;
+
+	json_object_foreach (settings->defaults, key, otherwise) {
+		const char *value = effective(settings, to, key);
 		struct error why = {0};
 		int r;
 
@@ -209,7 +210,7 @@ int settings_change(struct settings *settings, const json_t *changes, bool merge
 
 	json_object_foreach ((json_t *)changes, key, change) {
 		if (r == 0)
-			r = take(values, key, change, error);
+			r = take(settings, values, key, change, error);
 	}
 	if (r < 0)
 		return r;

@@ -5,6 +5,7 @@
  *
  *     lxc.lxcpath   where LXC's containers are defined that others have made: an absolute path. Unset: what
  *                   /etc/lxc/lxc.conf says of it, as LXC's own tools have it, else /var/lib/lxc
+ *     limits.*      util/limits.h
  */
 #pragma once
 

@@ -5,11 +5,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#define PAGE_SIZE 4096   /* SQLite's choice */
 #define BUSY_TIMEOUT 500 /* ms; the loop waits meanwhile, for whoever looks at the database with sqlite3(1) */
 
 /* migrations[n] turns schema n into n + 1; user_version says how many have been made. Only ever append. */
@@ -283,6 +285,14 @@ void store_close(struct store *store)
 		sqlite3_finalize(store->statements[i]);
 	sqlite3_close(store->database);
 	free(store);
+}
+
+int store_limit(struct store *store, uint64_t bytes, struct error *error)
+{
+	char pragma[64];
+
+	snprintf(pragma, sizeof(pragma), "PRAGMA max_page_count = %" PRIu64, bytes / PAGE_SIZE);
+	return execute(store, pragma, error);
 }
 
 static bool all_strings(json_t *json)

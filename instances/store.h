@@ -41,6 +41,9 @@ struct store;
 int store_open(struct store **store, const char *path, struct error *error);
 void store_close(struct store *store);
 
+/* Lets the database grow to so many bytes and no further, or not at all if it is larger already: -ENOSPC then. */
+int store_limit(struct store *store, uint64_t bytes, struct error *error);
+
 /*
  * Calls `each` with every row by name; the row is borrowed, and `each` leaves the store alone. Stops at and returns the
  * first non-zero value. -EIO where the database is damaged.

@@ -8,8 +8,10 @@
 #include "instances/instance.h"
 #include "spice/monitor.h"
 #include "util/cleanup.h"
+#include "util/limits.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -290,8 +292,9 @@ int typing_create(struct typing **result, struct instance *instance, const struc
 {
 	struct typing *typing;
 
-	if (count(instance) >= TYPING_MAX)
-		return error_set(error, -EAGAIN, "Too much is being typed into %s", instance->row.name);
+	if (count(instance) >= instance->instances->limits->inputs)
+		return error_set(error, -EAGAIN, "Too much is being typed into %s: limits.inputs is %" PRIu64,
+				 instance->row.name, instance->instances->limits->inputs);
 	typing = calloc(1, sizeof(*typing));
 	if (!typing)
 		return -ENOMEM;

@@ -11,7 +11,6 @@
 
 #include <stddef.h>
 
-#define TYPING_MAX 64 /* of one instance, that are not done */
 #define TYPING_TIMEOUT_MS 10000
 
 struct instance;

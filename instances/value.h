@@ -4,7 +4,6 @@
 
 #include <jansson.h>
 #include <stdbool.h>
-#include <stdint.h>
 
 /* The value of a key, or `otherwise` where it is absent or empty. */
 const char *value_get(const json_t *config, const char *key, const char *otherwise);
@@ -14,6 +13,3 @@ bool value_is_bool(const char *value);
 
 /* LXD's truth: true, 1, yes, on (any case). */
 bool value_true(const json_t *config, const char *key);
-
-/* "64KiB", "1MiB", "1MB", "4096": bytes. -EINVAL. */
-int value_parse_size(const char *text, uint64_t *bytes);

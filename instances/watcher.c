@@ -7,8 +7,10 @@
 
 #include "instances/instance.h"
 #include "instances/lines.h"
+#include "util/limits.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 
 #define TURN_NS 500000 /* for each console's lines, and as much for its past; then the loop serves others */
@@ -359,19 +361,24 @@ static struct watcher *watcher_of(const struct instance *instance)
 
 static int check(const struct instance *instance, const struct waiter_config *config, struct error *error)
 {
+	const struct limits *limits = instance->instances->limits;
 	const struct watcher *watcher = watcher_of(instance);
 	const struct instance *each;
 	unsigned int total = 0;
 
 	if (!config->since && !instance_running(instance))
 		return error_set(error, -EINVAL, "Instance is not running");
-	if (watcher && watcher->count >= WAITERS_MAX)
-		return error_set(error, -EAGAIN, "Too many wait for output of %s", instance->row.name);
+	if (watcher && watcher->count >= limits->waits_per_instance)
+		return error_set(error, -EAGAIN,
+				 "Too many wait for output of %s: limits.waits_per_instance is %" PRIu64,
+				 instance->row.name, limits->waits_per_instance);
 	list_for_each (each, &instance->instances->all, link) {
 		watcher = watcher_of(each);
 		total += watcher ? watcher->count : 0;
 	}
-	return total >= WAITERS_TOTAL_MAX ? error_set(error, -EAGAIN, "Too many wait for output") : 0;
+	return total >= limits->waits
+		       ? error_set(error, -EAGAIN, "Too many wait for output: limits.waits is %" PRIu64, limits->waits)
+		       : 0;
 }
 
 static struct watcher *watcher_create(struct instance *instance)

@@ -15,9 +15,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define WAITERS_MAX 256        /* at one console */
-#define WAITERS_TOTAL_MAX 1024 /* at all consoles */
-
 struct instance;
 struct waiter;
 

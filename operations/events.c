@@ -4,6 +4,7 @@
 #include "operations/subscriber.h"
 #include "util/cleanup.h"
 #include "util/error.h"
+#include "util/limits.h"
 #include "util/log.h"
 #include "util/timestamp.h"
 
@@ -75,9 +76,10 @@ static void on_ping(uv_timer_t *timer)
 		websocket_ping(subscriber->websocket);
 }
 
-int events_init(struct events *events, uv_loop_t *loop, struct websockets *websockets)
+int events_init(struct events *events, uv_loop_t *loop, struct websockets *websockets, const struct limits *limits)
 {
 	events->websockets = websockets;
+	events->limits = limits;
 	events->count = 0;
 	list_init(&events->subscribers);
 	events->ping.data = events;
@@ -98,7 +100,7 @@ int events_connect(struct events *events, int fd, unsigned int types, const stru
 	cleanup_close int owned = fd;
 	int result;
 
-	if (events->count == EVENTS_SUBSCRIBERS_MAX)
+	if (events->count >= events->limits->event_listeners)
 		return -EAGAIN;
 	result = subscriber_create(events, move_fd(&owned), types, viewer);
 	if (result == 0 && events->count == 1)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The hub behind GET /1.0/events: what is published goes to every subscriber whose types match, as one text message
- * each. A subscriber that does not read is bounded (EVENTS_QUEUE_MAX bytes are kept for it) and then ended; nobody else
- * notices.
+ * each. A subscriber that does not read is bounded (limits.event_queue_size: so much is kept for it) and then ended;
+ * nobody else notices.
  */
 #pragma once
 
@@ -13,8 +13,6 @@
 #include <jansson.h>
 #include <uv.h>
 
-#define EVENTS_QUEUE_MAX (256 * 1024) /* bytes kept for one subscriber */
-#define EVENTS_SUBSCRIBERS_MAX 1024
 #define EVENTS_PING_SECONDS 10
 
 enum event_type {
@@ -24,14 +22,17 @@ enum event_type {
 };
 #define EVENT_ALL (EVENT_LOGGING | EVENT_OPERATION | EVENT_LIFECYCLE)
 
+struct limits;
+
 struct events {
 	struct websockets *websockets; /* borrowed */
+	const struct limits *limits;   /* borrowed */
 	struct list subscribers;       // subscriber::link
 	unsigned int count;            /* of subscribers */
 	uv_timer_t ping;               /* runs only while there are subscribers */
 };
 
-int events_init(struct events *events, uv_loop_t *loop, struct websockets *websockets);
+int events_init(struct events *events, uv_loop_t *loop, struct websockets *websockets, const struct limits *limits);
 
 /*
  * Ends all subscribers; they do not touch `events` any more. Call before websockets_destroy(); the timer is gone after
@@ -48,7 +49,7 @@ int events_parse_types(const char *list, unsigned int *types, struct error *erro
 
 /*
  * Serves a subscriber on `fd`, which holds an unread WebSocket request and is consumed whatever the result. Pings it at
- * once and every EVENTS_PING_SECONDS, as LXD does. -EAGAIN beyond EVENTS_SUBSCRIBERS_MAX. What it says is ignored.
+ * once and every EVENTS_PING_SECONDS, as LXD does. -EAGAIN beyond limits.event_listeners. What it says is ignored.
  */
 int events_connect(struct events *events, int fd, unsigned int types, const struct identity *viewer);
 

@@ -128,7 +128,8 @@ int operation_add_instance(struct operation *operation, const char *name, bool i
 	return r < 0 ? r : add_resource(operation->resources, "instances", name);
 }
 
-int operation_create(struct operation **operation, struct operations *registry, const struct operation_config *config)
+int operation_create(struct operation **operation, struct operations *registry, const struct operation_config *config,
+		     struct error *error)
 {
 	struct operation *created = calloc(1, sizeof(*created));
 	uuid_t id;
@@ -151,7 +152,7 @@ int operation_create(struct operation **operation, struct operations *registry, 
 	result = -ENOMEM;
 	if (config->instance && operation_add_instance(created, config->instance, config->is_container) < 0)
 		goto failed;
-	result = operations_add(registry, created);
+	result = operations_add(registry, created, error);
 	if (result < 0)
 		goto failed;
 	*operation = created;

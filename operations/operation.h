@@ -95,9 +95,10 @@ struct operation_config {
 
 /*
  * Makes a pending operation and puts it into the registry, which owns it. Nothing is published yet: add sockets and
- * metadata, then operation_start(). -ENOMEM, or -EAGAIN if the registry is full.
+ * metadata, then operation_start(). -ENOMEM, or -EAGAIN in words if the registry is full.
  */
-int operation_create(struct operation **operation, struct operations *registry, const struct operation_config *config);
+int operation_create(struct operation **operation, struct operations *registry, const struct operation_config *config,
+		     struct error *error);
 
 /* Adds a socket with a fresh secret. `name` is static. -ENOSPC beyond OPERATION_SOCKETS_MAX. */
 int operation_add_socket(struct operation *operation, const char *name, bool reusable);

@@ -2,9 +2,11 @@
 #include "operations/operations.h"
 
 #include "operations/operation.h"
+#include "util/limits.h"
 
 #include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 static unsigned int hex_digit(char c)
@@ -49,10 +51,11 @@ static void on_expiry(uv_timer_t *timer)
 	arm_expiry(operations);
 }
 
-int operations_init(struct operations *operations, uv_loop_t *loop, struct events *events)
+int operations_init(struct operations *operations, uv_loop_t *loop, struct events *events, const struct limits *limits)
 {
 	operations->loop = loop;
 	operations->events = events;
+	operations->limits = limits;
 	operations->count = 0;
 	list_init(&operations->live);
 	list_init(&operations->ended);
@@ -73,11 +76,12 @@ void operations_finish(struct operations *operations)
 	uv_close((uv_handle_t *)&operations->expiry, NULL);
 }
 
-int operations_add(struct operations *operations, struct operation *operation)
+int operations_add(struct operations *operations, struct operation *operation, struct error *error)
 {
-	if (operations->count == OPERATIONS_MAX) {
+	while (operations->count >= operations->limits->operations) {
 		if (list_empty(&operations->ended))
-			return -EAGAIN;
+			return error_set(error, -EAGAIN, "Too many operations: limits.operations is %" PRIu64,
+					 operations->limits->operations);
 		operation_destroy(list_first(&operations->ended, struct operation, link));
 	}
 	operation->registry = operations;

@@ -8,25 +8,27 @@
 #include "util/identity.h"
 #include "util/list.h"
 
-#define OPERATIONS_MAX 4096    /* live and recently ended */
 #define OPERATION_KEEP_MS 5000 /* how long an ended one stays visible, as in LXD */
 #define OPERATIONS_BUCKETS 256 /* by the first byte of the id, which is random */
 
+struct error;
 struct events;
+struct limits;
 struct operation;
 
 struct operations {
 	uv_loop_t *loop;
 	uv_timer_t expiry;                       /* runs only while something is to expire */
 	struct events *events;                   /* where changes are published; borrowed */
+	const struct limits *limits;             /* borrowed */
 	struct list live;                        // operation::link, oldest first
 	struct list ended;                       // operation::link, first to end first
 	struct list buckets[OPERATIONS_BUCKETS]; // operation::bucket
 	unsigned int count;                      /* in both lists */
 };
 
-/* `events` is borrowed and must outlive the registry. */
-int operations_init(struct operations *operations, uv_loop_t *loop, struct events *events);
+/* `events` and `limits` are borrowed and must outlive the registry. */
+int operations_init(struct operations *operations, uv_loop_t *loop, struct events *events, const struct limits *limits);
 
 /*
  * Frees all operations (owners must have let go; who still waits is not told) and closes the timer; it is gone after
@@ -34,8 +36,9 @@ int operations_init(struct operations *operations, uv_loop_t *loop, struct event
  */
 void operations_finish(struct operations *operations);
 
-/* For operation.c. Takes in an operation with an id. A full registry frees who ended first; -EAGAIN if all are live. */
-int operations_add(struct operations *operations, struct operation *operation);
+/* For operation.c. Takes in an operation with an id. A full registry (live and recently ended: limits.operations) frees
+ * who ended first; -EAGAIN in words if all are live. */
+int operations_add(struct operations *operations, struct operation *operation, struct error *error);
 
 /* For operation.c. Forgets an operation that is about to be freed. */
 void operations_remove(struct operations *operations, struct operation *operation);

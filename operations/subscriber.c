@@ -2,6 +2,7 @@
 #include "operations/subscriber.h"
 
 #include "util/cleanup.h"
+#include "util/limits.h"
 #include "util/log.h"
 
 #include <errno.h>
@@ -91,7 +92,7 @@ static int enqueue(struct subscriber *subscriber, struct message *message)
 {
 	struct queued *last;
 
-	if (subscriber->queued + message->length > EVENTS_QUEUE_MAX)
+	if (subscriber->queued + message->length > subscriber->events->limits->event_queue_size)
 		return -EMSGSIZE;
 	last = malloc(sizeof(*last));
 	if (!last)
@@ -170,7 +171,8 @@ int subscriber_create(struct events *events, int fd, unsigned int types, const s
 	subscriber->events = events;
 	list_append(&events->subscribers, &subscriber->link);
 	events->count++;
-	result = websockets_adopt(events->websockets, move_fd(&owned), &handler, subscriber, &subscriber->websocket);
+	result = websockets_adopt(events->websockets, move_fd(&owned), viewer, &handler, subscriber,
+				  &subscriber->websocket);
 	if (result < 0) {
 		leave(subscriber);
 		free(subscriber);

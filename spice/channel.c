@@ -145,7 +145,8 @@ static void on_closed(struct pump *pump, void *user)
 }
 
 int spice_channel_create(struct spice_channel **channel, struct websockets *engine, uv_loop_t *loop, int fd,
-			 int directory, const struct spice_channel_handler *handler, void *user)
+			 const struct identity *identity, int directory, const struct spice_channel_handler *handler,
+			 void *user)
 {
 	static const struct pump_handler pump_handler = {on_input, on_blocked, on_passed, on_closed};
 	struct spice_channel *created = calloc(1, sizeof(*created));
@@ -158,7 +159,7 @@ int spice_channel_create(struct spice_channel **channel, struct websockets *engi
 	created->handler = handler;
 	created->user = user;
 	created->socket_file = -1;
-	r = pump_create(&created->pump, engine, loop, fd, &pump_handler, created);
+	r = pump_create(&created->pump, engine, loop, fd, identity, &pump_handler, created);
 	if (r < 0) {
 		free(created);
 		return r;

@@ -33,14 +33,15 @@ struct spice_channel_handler {
 };
 
 /*
- * Adopts `fd`, an unread WebSocket handshake, which is consumed whatever the result, and connects it to the SPICE
- * server in `directory` (borrowed during the call). A server whose backlog is full is tried again for up to five
- * seconds, from the loop; who cannot be connected gets a Close frame 1011 that says why. A client that leaves meanwhile
- * is noticed at the end of that, as it is not read before. A client that takes nothing of what there is for it for
- * fifteen seconds gets 4002. -errno, without any callback then.
+ * Adopts `fd`, an unread WebSocket handshake of `identity`'s, which is consumed whatever the result, and connects it to
+ * the SPICE server in `directory` (borrowed during the call). A server whose backlog is full is tried again for up to
+ * five seconds, from the loop; who cannot be connected gets a Close frame 1011 that says why. A client that leaves
+ * meanwhile is noticed at the end of that, as it is not read before. A client that takes nothing of what there is for
+ * it for fifteen seconds gets 4002. -errno, without any callback then.
  */
 int spice_channel_create(struct spice_channel **channel, struct websockets *engine, uv_loop_t *loop, int fd,
-			 int directory, const struct spice_channel_handler *handler, void *user);
+			 const struct identity *identity, int directory, const struct spice_channel_handler *handler,
+			 void *user);
 
 /* Ends it, as pump_close() does. `closed` follows. */
 void spice_channel_close(struct spice_channel *channel, unsigned int code, const char *reason);

@@ -199,7 +199,7 @@ def test_too_many(ready):
     instance = ready(DEAF)
     waits = [Typing(instance, text="x" * 65536) for _ in range(64)]
     answer = type_in(instance, text="x")
-    assert (answer.status, answer.error) == (503, f"Too much is being typed into {instance.name}")
+    assert (answer.status, answer.error) == (503, f"Too much is being typed into {instance.name}: limits.inputs is 64")
     instance.stop()
     assert {each.answer().status for each in waits} == {410}
 

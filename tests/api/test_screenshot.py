@@ -207,7 +207,7 @@ def test_at_once(booted):
         good = [answer for status, answer in answers if status == 200]
         assert len(good) >= AT_ONCE and all(each.size == TEXT_MODE for each in good)
         for status, answer in answers:
-            assert status == 200 or (status, answer) == (503, f"Too many screenshots of {booted.name} at once")
+            assert status == 200 or (status, answer) == (503, f"Too many screenshots of {booted.name} at once: limits.screenshots is 4")
 
 
 def test_while_a_console_floods(booted, open_session):
@@ -305,7 +305,7 @@ def test_limit(booted, stand_still):
     shots = [Shot(booted) for _ in range(AT_ONCE)]
     wait_visits(booted.daemon, AT_ONCE)
     answer = shoot(booted)
-    assert (answer.status, answer.error) == (503, f"Too many screenshots of {booted.name} at once")
+    assert (answer.status, answer.error) == (503, f"Too many screenshots of {booted.name} at once: limits.screenshots is 4")
     go_on(booted)
     for shot in shots:
         assert shot.answer()[1].size == TEXT_MODE

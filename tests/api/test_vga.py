@@ -533,7 +533,7 @@ def test_force_that_cannot_be(booted, view, open_session):
     for _ in range(PENDING_MAX):
         view(booted)
     answer = booted.api.post(booted.url + "/console", {"force": True})
-    assert_error(answer, 503, f"Too many console sessions of {booted.name} wait for their sockets")
+    assert_error(answer, 503, f"Too many console sessions of {booted.name} wait for their sockets: limits.pending_sessions is 32")
     text.type("still here").expect("still here")
     open_session(booted, {"force": True, "type": "vga"}, attach=False)
     assert status(text) == RUNNING

@@ -357,7 +357,7 @@ def test_how_many_may_wait(talker):
     """Promise 12: 256 at one console; those that leave make room."""
     waits = [Waiting(talker, "never") for _ in range(256)]
     answer = wait(talker, "never")
-    assert (answer.status, answer.error) == (503, f"Too many wait for output of {talker.name}")
+    assert (answer.status, answer.error) == (503, f"Too many wait for output of {talker.name}: limits.waits_per_instance is 256")
     for each in waits:
         each.leave()
     wait_until(lambda: wait(talker, "never", timeout=0).status == 408)

@@ -9,6 +9,7 @@
 #include "instances/raw_qemu.h"
 #include "instances/value.h"
 #include "util/cleanup.h"
+#include "util/size.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -41,10 +42,10 @@ static void check_size(const char *text)
 	uint64_t bytes, again;
 	char plain[32];
 
-	if (value_parse_size(text, &bytes) < 0)
+	if (size_parse(text, &bytes) < 0)
 		return;
 	snprintf(plain, sizeof(plain), "%" PRIu64, bytes);
-	if (value_parse_size(plain, &again) < 0 || again != bytes)
+	if (size_parse(plain, &again) < 0 || again != bytes)
 		abort();
 }
 

@@ -35,6 +35,8 @@
 struct front {
 	uv_loop_t loop;
 	uv_timer_t tick; /* so that a turn of the loop ends */
+	struct limits limits;
+	struct clients clients;
 	struct api api;
 	struct http *http;
 	struct listener *listener;
@@ -197,12 +199,18 @@ static inline void on_tick(uv_timer_t *timer)
 {
 }
 
-static inline struct front *front_create(const struct http_limits *limits, unsigned int parked_max,
-					 unsigned int head_timeout)
+/* The limits are the defaults but for those that are not 0. */
+static inline struct front *front_create(const struct limits *limits)
 {
 	struct front *front = calloc(1, sizeof(*front));
-	struct listener_config config = {front->path, NULL, parked_max, head_timeout};
+	struct listener_config config = {front->path, NULL, &front->clients};
 	struct error error = {0};
+
+	limits_init(&front->limits);
+	for (size_t i = 0; i < sizeof(*limits) / sizeof(uint64_t); i++)
+		if (((const uint64_t *)limits)[i])
+			((uint64_t *)&front->limits)[i] = ((const uint64_t *)limits)[i];
+	clients_init(&front->clients, &front->limits);
 
 	front->upgraded_fd = -1;
 	strcpy(front->directory, "/tmp/test-http-XXXXXX");
@@ -211,14 +219,14 @@ static inline struct front *front_create(const struct http_limits *limits, unsig
 	uv_loop_init(&front->loop);
 	uv_timer_init(&front->loop, &front->tick);
 	uv_timer_start(&front->tick, on_tick, 1, 1);
-	assert_int_equal(http_create(&front->http, &front->loop, &front->api, limits), 0);
+	assert_int_equal(http_create(&front->http, &front->loop, &front->api, &front->clients), 0);
 	assert_int_equal(listener_create(&front->listener, &front->loop, &front->api, front->http, &config, &error), 0);
 	return front;
 }
 
 static inline struct front *front_create_default(void)
 {
-	return front_create(&(struct http_limits){1000, 30, FRONT_UNSENT}, 100, 10000);
+	return front_create(&(struct limits){.answers_size = FRONT_UNSENT, .incomplete_heads = 100});
 }
 
 static inline void front_destroy(struct front *front)
@@ -228,6 +236,8 @@ static inline void front_destroy(struct front *front)
 	uv_close((uv_handle_t *)&front->tick, NULL);
 	uv_run(&front->loop, UV_RUN_DEFAULT);
 	assert_int_equal(uv_loop_close(&front->loop), 0);
+	assert_int_equal(front->clients.count, 0);
+	clients_finish(&front->clients);
 	close_fd(&front->upgraded_fd);
 	assert_int_equal(access(front->path, F_OK), -1);
 	assert_int_equal(rmdir(front->directory), 0);

@@ -73,7 +73,7 @@ static inline void create(struct viewer *viewer, struct fixture *fixture, const 
 	assert_int_equal(send(viewer->peer.fd, request, strlen(request), 0), strlen(request));
 	if (early)
 		assert_int_equal(send(viewer->peer.fd, early->data, early->length, 0), early->length);
-	assert_int_equal(pump_create(&viewer->pump, fixture->engine, &fixture->loop, viewer->peer.server_fd,
+	assert_int_equal(pump_create(&viewer->pump, fixture->engine, &fixture->loop, viewer->peer.server_fd, &somebody,
 				     viewer->hears ? &hearing : &silent, viewer),
 			 0);
 	assert_int_equal(viewer->closed, 0);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "instances/config.h"
 #include "instances/value.h"
+#include "util/size.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -443,14 +444,14 @@ static void test_sizes(void **state)
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		uint64_t bytes = 1;
 
-		if (value_parse_size(sizes[i].text, &bytes) != 0)
+		if (size_parse(sizes[i].text, &bytes) != 0)
 			fail_msg("%s is refused", sizes[i].text);
 		assert_int_equal(bytes, sizes[i].bytes);
 	}
 	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
 		uint64_t bytes;
 
-		if (value_parse_size(refused[i], &bytes) != -EINVAL)
+		if (size_parse(refused[i], &bytes) != -EINVAL)
 			fail_msg("%s is %" PRIu64, refused[i], bytes);
 	}
 }

@@ -40,6 +40,8 @@ struct client {
 
 struct fixture {
 	uv_loop_t loop;
+	struct limits limits;
+	struct clients counted;
 	struct websockets *websockets;
 	struct events events;
 	struct client clients[CLIENTS_MAX];
@@ -48,13 +50,15 @@ struct fixture {
 
 static int setup(void **state)
 {
-	static const struct websockets_limits limits = {.receive_size = 4096, .handshake = 10};
 	struct fixture *fixture = calloc(1, sizeof(*fixture));
+	const struct websockets_config config = {.receive_size = 4096, .handshake = 10, .clients = &fixture->counted};
 
 	assert_non_null(fixture);
+	limits_init(&fixture->limits);
+	clients_init(&fixture->counted, &fixture->limits);
 	assert_int_equal(uv_loop_init(&fixture->loop), 0);
-	assert_int_equal(websockets_create(&fixture->websockets, &fixture->loop, &limits), 0);
-	assert_int_equal(events_init(&fixture->events, &fixture->loop, fixture->websockets), 0);
+	assert_int_equal(websockets_create(&fixture->websockets, &fixture->loop, &config), 0);
+	assert_int_equal(events_init(&fixture->events, &fixture->loop, fixture->websockets, &fixture->limits), 0);
 	*state = fixture;
 	return 0;
 }
@@ -405,8 +409,8 @@ static void test_operation(void **state)
 	struct operations operations;
 	struct operation *operation;
 
-	assert_int_equal(operations_init(&operations, &fixture->loop, &fixture->events), 0);
-	assert_int_equal(operation_create(&operation, &operations, &config), 0);
+	assert_int_equal(operations_init(&operations, &fixture->loop, &fixture->events, &fixture->limits), 0);
+	assert_int_equal(operation_create(&operation, &operations, &config, NULL), 0);
 	assert_int_equal(operation_add_socket(operation, "0", false), 0);
 	operation_start(operation);
 	operation_cancel(operation);
@@ -444,9 +448,10 @@ static void test_deaf(void **state)
 		publish_large(fixture, published);
 		assert_number(fixture, good, "operation", published);
 		published++;
-		assert_in_range(published * 8192, 0, EVENTS_QUEUE_MAX + 2 * socket_space + WEBSOCKET_SCRATCH_SIZE);
+		assert_in_range(published * 8192, 0,
+				fixture->limits.event_queue_size + 2 * socket_space + WEBSOCKET_SCRATCH_SIZE);
 	}
-	assert_in_range(published * 8192, EVENTS_QUEUE_MAX, SIZE_MAX);
+	assert_in_range(published * 8192, fixture->limits.event_queue_size, SIZE_MAX);
 	for (int i = 0; i < 50; i++) {
 		publish_large(fixture, i);
 		assert_number(fixture, good, "operation", i);
@@ -466,7 +471,7 @@ static void test_late_reader(void **state)
 	int published = 0;
 
 	client->deaf = true;
-	while (subscriber->queued < EVENTS_QUEUE_MAX / 2) {
+	while (subscriber->queued < fixture->limits.event_queue_size / 2) {
 		publish_large(fixture, published++);
 		turn(fixture);
 		assert_int_equal(fixture->events.count, 1);
@@ -550,9 +555,9 @@ static void test_too_many(void **state)
 	int server;
 	struct client *client = add_client(fixture, &server);
 
-	fixture->events.count = EVENTS_SUBSCRIBERS_MAX;
+	fixture->events.count = fixture->limits.event_listeners;
 	assert_int_equal(events_connect(&fixture->events, server, EVENT_ALL, &alice), -EAGAIN);
-	assert_int_equal(fixture->events.count, EVENTS_SUBSCRIBERS_MAX);
+	assert_int_equal(fixture->events.count, fixture->limits.event_listeners);
 	fixture->events.count = 0;
 	await(fixture, client->ended);
 }

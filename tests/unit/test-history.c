@@ -9,6 +9,7 @@
 
 #include <sys/mman.h>
 
+#define HISTORY_MAX 1000 /* limits.history */
 #define SESSION "01234567-89ab-cdef-0123-456789abcdef"
 
 static const struct identity somebody = {.uid = 4000000001, .gid = 7, .pid = 42}; /* nobody has this number */
@@ -17,6 +18,7 @@ static const struct identity another = {.uid = 4000000002};
 struct world {
 	struct fixture *f;
 	uv_loop_t loop;
+	struct limits limits;
 	struct events events;
 	struct history *history;
 };
@@ -26,9 +28,10 @@ static void begin(struct world *world, struct fixture *f)
 	world->f = f;
 	if (!f->store)
 		open_store(f);
+	limits_init(&world->limits);
 	assert_int_equal(uv_loop_init(&world->loop), 0);
-	assert_int_equal(events_init(&world->events, &world->loop, NULL), 0);
-	assert_int_equal(history_create(&world->history, &world->loop, f->store, &world->events), 0);
+	assert_int_equal(events_init(&world->events, &world->loop, NULL, &world->limits), 0);
+	assert_int_equal(history_create(&world->history, &world->loop, f->store, &world->events, &world->limits), 0);
 	world->history->delay = 5;
 	world->history->retry = 10;
 }

@@ -176,7 +176,7 @@ static void test_large_bodies(void **state)
 
 	client_open(&client, front);
 	client_send(&client, chunked);
-	send_body(&client, API_BODY_MAX, 65536);
+	send_body(&client, front->limits.body_size, 65536);
 	expect(&client, 200, "PUT /x - 1048576 me");
 	client_close(&client);
 	front_destroy(front);
@@ -226,7 +226,7 @@ static void test_unsent_limit(void **state)
 /* However much is unsent, small answers go out. */
 static void test_unsent_small(void **state)
 {
-	struct front *front = front_create(&(struct http_limits){1000, 30, BIG}, 100, 10000);
+	struct front *front = front_create(&(struct limits){.answers_size = BIG});
 	struct client lazy, next;
 
 	client_open(&lazy, front);
@@ -514,7 +514,7 @@ static void test_client_leaves_stream(void **state)
 /* A client that does not read costs no more than what is in its socket, however long that takes. */
 static void test_stalled_stream(void **state)
 {
-	struct front *front = front_create(&(struct http_limits){1000, 1, FRONT_UNSENT}, 100, 10000);
+	struct front *front = front_create(&(struct limits){.idle_timeout = 1, .answers_size = FRONT_UNSENT});
 	struct client stalled, held, half;
 	size_t read;
 
@@ -574,7 +574,7 @@ static void test_destroy_with_streams(void **state)
 
 static void test_request_timeout(void **state)
 {
-	struct front *front = front_create(&(struct http_limits){1000, 1, FRONT_UNSENT}, 100, 10000);
+	struct front *front = front_create(&(struct limits){.idle_timeout = 1, .answers_size = FRONT_UNSENT});
 	struct client half, waiting;
 
 	client_open(&waiting, front);
@@ -592,7 +592,7 @@ static void test_request_timeout(void **state)
 
 static void test_connection_limit(void **state)
 {
-	struct front *front = front_create(&(struct http_limits){2, 30, FRONT_UNSENT}, 100, 10000);
+	struct front *front = front_create(&(struct limits){.connections = 2});
 	struct client clients[3];
 	int i;
 
@@ -602,6 +602,7 @@ static void test_connection_limit(void **state)
 		if (i < 2)
 			expect(&clients[i], 200, "GET /1.0 - 0 me");
 	}
+	expect(&clients[2], 503, NULL);
 	expect_end(&clients[2]);
 	client_close(&clients[0]);
 	client_close(&clients[2]);

@@ -17,6 +17,7 @@ static const struct identity alice = {.uid = 1001}, bob = {.uid = 1002};
 /* A registry that nobody listens to. */
 struct fixture {
 	uv_loop_t loop;
+	struct limits limits;
 	struct events events;
 	struct operations operations;
 };
@@ -27,8 +28,9 @@ static int setup(void **state)
 
 	assert_non_null(fixture);
 	assert_int_equal(uv_loop_init(&fixture->loop), 0);
-	assert_int_equal(events_init(&fixture->events, &fixture->loop, NULL), 0);
-	assert_int_equal(operations_init(&fixture->operations, &fixture->loop, &fixture->events), 0);
+	limits_init(&fixture->limits);
+	assert_int_equal(events_init(&fixture->events, &fixture->loop, NULL, &fixture->limits), 0);
+	assert_int_equal(operations_init(&fixture->operations, &fixture->loop, &fixture->events, &fixture->limits), 0);
 	*state = fixture;
 	return 0;
 }
@@ -77,7 +79,7 @@ static struct operation *create(struct fixture *fixture, const struct operation_
 	};
 	struct operation *operation = NULL;
 
-	assert_int_equal(operation_create(&operation, &fixture->operations, &config), 0);
+	assert_int_equal(operation_create(&operation, &fixture->operations, &config, NULL), 0);
 	return operation;
 }
 
@@ -317,14 +319,14 @@ static void test_json_resources(void **state)
 	struct operation *operation;
 	json_t *json;
 
-	assert_int_equal(operation_create(&operation, &fixture->operations, &config), 0);
+	assert_int_equal(operation_create(&operation, &fixture->operations, &config, NULL), 0);
 	json = operation_json(operation, &alice);
 	assert_true(json_is_null(json_object_get(json, "resources")));
 	assert_string_equal(json_string_value(json_object_get(json, "class")), "task");
 	json_decref(json);
 
 	config.instance = "vm";
-	assert_int_equal(operation_create(&operation, &fixture->operations, &config), 0);
+	assert_int_equal(operation_create(&operation, &fixture->operations, &config, NULL), 0);
 	json = operation_json(operation, &alice);
 	assert_json(json_incref(json_object_get(json, "resources")), "{\"instances\":[\"/1.0/instances/vm\"]}");
 	json_decref(json);
@@ -437,7 +439,7 @@ static void test_expiry(void **state)
 
 static void fill(struct fixture *fixture)
 {
-	while (fixture->operations.count < OPERATIONS_MAX)
+	while (fixture->operations.count < fixture->limits.operations)
 		create_running(fixture);
 }
 
@@ -446,7 +448,7 @@ static int create_result(struct fixture *fixture)
 	struct operation_config config = {.class = OPERATION_TASK, .description = "x", .requestor = &alice};
 	struct operation *operation;
 
-	return operation_create(&operation, &fixture->operations, &config);
+	return operation_create(&operation, &fixture->operations, &config, NULL);
 }
 
 static void test_full(void **state)
@@ -459,7 +461,7 @@ static void test_full(void **state)
 	strcpy(late_id, late->id);
 	fill(fixture);
 	assert_int_equal(create_result(fixture), -EAGAIN);
-	assert_int_equal(fixture->operations.count, OPERATIONS_MAX);
+	assert_int_equal(fixture->operations.count, fixture->limits.operations);
 
 	/* Who ended first goes first, whoever is older. */
 	operation_finish(late, OPERATION_SUCCESS, NULL);
@@ -470,7 +472,7 @@ static void test_full(void **state)
 	assert_int_equal(create_result(fixture), 0);
 	assert_null(operations_find(&fixture->operations, early_id));
 	assert_int_equal(create_result(fixture), -EAGAIN);
-	assert_int_equal(fixture->operations.count, OPERATIONS_MAX);
+	assert_int_equal(fixture->operations.count, fixture->limits.operations);
 }
 
 struct waiting {

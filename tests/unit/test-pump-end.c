@@ -364,8 +364,9 @@ static void test_join_fails(void **state)
 /* An engine without room for the connection's number. */
 static void test_create_fails(void **state)
 {
-	static const struct websockets_limits limits = {.receive_size = RECEIVE_SIZE, .handshake = 1};
 	struct fixture *fixture = *state;
+	const struct websockets_config config = {
+		.receive_size = RECEIVE_SIZE, .handshake = 1, .clients = &fixture->clients};
 	struct viewer viewer = {0};
 	struct websockets *engine;
 	struct rlimit limit, low;
@@ -375,12 +376,12 @@ static void test_create_fails(void **state)
 	low = limit;
 	low.rlim_cur = 64;
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
-	assert_int_equal(websockets_create(&engine, &fixture->loop, &limits), 0);
+	assert_int_equal(websockets_create(&engine, &fixture->loop, &config), 0);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
 	high = fcntl(pair[0], F_DUPFD_CLOEXEC, 64);
 	assert_true(high >= 64);
-	assert_int_equal(pump_create(&viewer.pump, engine, &fixture->loop, high, &silent, &viewer), -EMFILE);
+	assert_int_equal(pump_create(&viewer.pump, engine, &fixture->loop, high, &somebody, &silent, &viewer), -EMFILE);
 	assert_int_equal(fcntl(high, F_GETFD), -1); /* was consumed */
 	close_fd(&pair[0]);
 	close_fd(&pair[1]);

@@ -16,6 +16,7 @@
 /* An API with nothing in it. */
 struct fixture {
 	uv_loop_t loop;
+	struct limits limits;
 	struct events events;
 	struct operations operations;
 	struct instances instances;
@@ -28,8 +29,10 @@ static int setup(void **state)
 
 	*state = f;
 	assert_int_equal(uv_loop_init(&f->loop), 0);
-	assert_int_equal(events_init(&f->events, &f->loop, NULL), 0);
-	assert_int_equal(operations_init(&f->operations, &f->loop, &f->events), 0);
+	limits_init(&f->limits);
+	assert_int_equal(events_init(&f->events, &f->loop, NULL, &f->limits), 0);
+	assert_int_equal(operations_init(&f->operations, &f->loop, &f->events, &f->limits), 0);
+	f->instances.limits = &f->limits;
 	list_init(&f->instances.all);
 	f->instances.settings.values = json_object();
 	f->api = (struct api){.instances = &f->instances, .operations = &f->operations, .events = &f->events};

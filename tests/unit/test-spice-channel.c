@@ -164,7 +164,7 @@ static void open_channel(struct viewer *viewer, struct place *place, const void 
 		client_frame(&viewer->peer, FIN | BINARY, early, length);
 	assert_true(directory >= 0);
 	assert_int_equal(spice_channel_create(&viewer->channel, place->fixture->engine, &place->fixture->loop,
-					      viewer->peer.server_fd, directory, &channel_handler, viewer),
+					      viewer->peer.server_fd, &somebody, directory, &channel_handler, viewer),
 			 0);
 	assert_int_equal(viewer->closed, 0);
 	close_fd(&directory); /* was only lent */
@@ -597,8 +597,9 @@ static void test_shutdown(void **state)
 /* One that cannot be begun: the fd is consumed all the same, and nobody is called. */
 static void test_no_channel(void **state)
 {
-	static const struct websockets_limits limits = {.receive_size = RECEIVE_SIZE, .handshake = 1};
 	struct place *place = *state;
+	const struct websockets_config config = {
+		.receive_size = RECEIVE_SIZE, .handshake = 1, .clients = &place->fixture->clients};
 	struct viewer viewer = {.place = place};
 	struct websockets *engine;
 	struct rlimit limit, low;
@@ -607,13 +608,13 @@ static void test_no_channel(void **state)
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
 	low = (struct rlimit){.rlim_cur = 64, .rlim_max = limit.rlim_max};
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
-	assert_int_equal(websockets_create(&engine, &place->fixture->loop, &limits), 0);
+	assert_int_equal(websockets_create(&engine, &place->fixture->loop, &config), 0);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
 	high = fcntl(pair[0], F_DUPFD_CLOEXEC, 64);
 	assert_true(high >= 64);
-	assert_int_equal(spice_channel_create(&viewer.channel, engine, &place->fixture->loop, high, place->directory,
-					      &channel_handler, &viewer),
+	assert_int_equal(spice_channel_create(&viewer.channel, engine, &place->fixture->loop, high, &somebody,
+					      place->directory, &channel_handler, &viewer),
 			 -EMFILE);
 	assert_int_equal(fcntl(high, F_GETFD), -1);
 	close_fd(&pair[0]);

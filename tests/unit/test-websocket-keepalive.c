@@ -8,7 +8,7 @@
 
 static int setup_pings(void **state)
 {
-	static const struct websockets_limits limits = {.receive_size = RECEIVE_SIZE, .handshake = 1, .ping = PING_MS};
+	struct websockets_config config = {.receive_size = RECEIVE_SIZE, .handshake = 1, .ping = PING_MS};
 	struct fixture *fixture;
 	int r = setup(state);
 
@@ -16,7 +16,8 @@ static int setup_pings(void **state)
 		return r;
 	fixture = *state;
 	websockets_destroy(fixture->engine);
-	return websockets_create(&fixture->engine, &fixture->loop, &limits);
+	config.clients = &fixture->clients;
+	return websockets_create(&fixture->engine, &fixture->loop, &config);
 }
 
 static void connect_tcp(struct connection *connection, struct fixture *fixture)

@@ -353,13 +353,15 @@ static void test_violations(void **state)
 	}
 }
 
-/* The largest length that may be announced costs nothing. */
+/* The largest length that may be announced costs nothing, where it is allowed. */
 static void test_endless(void **state)
 {
+	struct fixture *fixture = *state;
 	static const unsigned char head[] = {0x82, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0};
 	static char zeros[PIECE_SIZE];
 	struct connection connection = {0};
 
+	fixture->limits.message_size = UINT64_MAX;
 	connect_client(&connection, *state);
 	client_send(&connection, head, sizeof(head));
 	for (int i = 0; i < 32; i++)
@@ -368,6 +370,34 @@ static void test_endless(void **state)
 	assert_int_equal(connection.firsts, 1);
 	assert_int_equal(connection.messages, 0);
 	disconnect(&connection);
+}
+
+/* limits.message_size: of one frame, whose header tells, and of all fragments. */
+static void test_too_big(void **state)
+{
+	static const unsigned char head[] = {0x82, 0xfe, 0x10, 0x01, 0, 0, 0, 0},
+				   first[] = {0x02, 0xfe, 0x10, 0, 0, 0, 0, 0}, second[] = {0x80, 0x81, 0, 0, 0, 0};
+	static char zeros[4096];
+	struct fixture *fixture = *state;
+	struct connection whole = {0}, pieces = {0};
+
+	fixture->limits.message_size = sizeof(zeros);
+	connect_client(&whole, fixture);
+	client_send(&whole, head, sizeof(head));
+	client_send(&whole, zeros, 1);
+	expect_close(&whole, 1009);
+	assert_int_equal(whole.pieces, 0);
+	disconnect(&whole);
+
+	connect_client(&pieces, fixture);
+	client_send(&pieces, first, sizeof(first));
+	client_send(&pieces, zeros, sizeof(zeros));
+	wait_for(&pieces, pieces.message.length == sizeof(zeros));
+	client_send(&pieces, second, sizeof(second));
+	client_send(&pieces, zeros, 1);
+	expect_close(&pieces, 1009);
+	assert_int_equal(pieces.messages, 0);
+	disconnect(&pieces);
 }
 
 /* Whatever comes in: the connection ends, or waits for more; others are not touched. */
@@ -400,10 +430,11 @@ static void test_garbage(void **state)
 /* lws has tables for the fds that may be open when it starts. */
 static void test_fd_too_high(void **state)
 {
-	static const struct websockets_limits limits = {.receive_size = RECEIVE_SIZE, .handshake = 1};
+	struct fixture *fixture = *state;
+	const struct websockets_config config = {
+		.receive_size = RECEIVE_SIZE, .handshake = 1, .clients = &fixture->clients};
 	struct connection connection = {0};
 	struct websockets *engine;
-	struct fixture *fixture = *state;
 	struct rlimit limit, low;
 	int pair[2], high;
 
@@ -411,12 +442,13 @@ static void test_fd_too_high(void **state)
 	low = limit;
 	low.rlim_cur = 64;
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
-	assert_int_equal(websockets_create(&engine, &fixture->loop, &limits), 0);
+	assert_int_equal(websockets_create(&engine, &fixture->loop, &config), 0);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
 	high = fcntl(pair[0], F_DUPFD_CLOEXEC, 64);
 	assert_true(high >= 64);
-	assert_int_equal(websockets_adopt(engine, high, &handler, &connection, &connection.websocket), -EMFILE);
+	assert_int_equal(websockets_adopt(engine, high, &somebody, &handler, &connection, &connection.websocket),
+			 -EMFILE);
 	assert_int_equal(fcntl(high, F_GETFD), -1); /* was consumed */
 	close_fd(&pair[0]);
 	close_fd(&pair[1]);
@@ -467,6 +499,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_close_unanswered, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_violations, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_endless, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_too_big, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_garbage, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fd_too_high, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_log, setup, teardown),

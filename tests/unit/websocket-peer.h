@@ -40,8 +40,12 @@ enum opcode {
 	FIN = 0x80,
 };
 
+static const struct identity somebody = {.uid = 4000000000};
+
 struct fixture {
 	uv_loop_t loop;
+	struct limits limits;
+	struct clients clients;
 	struct websockets *engine;
 };
 
@@ -372,8 +376,8 @@ static inline void pair_tcp(struct connection *connection, struct fixture *fixtu
 /* Gives the server its end of the pair. Nothing is told meanwhile. */
 static inline void adopt(struct connection *connection)
 {
-	assert_int_equal(websockets_adopt(connection->fixture->engine, connection->server_fd, &handler, connection,
-					  &connection->websocket),
+	assert_int_equal(websockets_adopt(connection->fixture->engine, connection->server_fd, &somebody, &handler,
+					  connection, &connection->websocket),
 			 0);
 	assert_int_equal(websocket_fd(connection->websocket), connection->server_fd);
 	assert_int_equal(connection->opened, 0);
@@ -436,12 +440,15 @@ static inline void disconnect(struct connection *connection)
 
 static inline int setup(void **state)
 {
-	static const struct websockets_limits limits = {.receive_size = RECEIVE_SIZE, .handshake = 1};
 	struct fixture *fixture = calloc(1, sizeof(*fixture));
+	const struct websockets_config config = {
+		.receive_size = RECEIVE_SIZE, .handshake = 1, .clients = &fixture->clients};
 
 	assert_non_null(fixture);
+	limits_init(&fixture->limits);
+	clients_init(&fixture->clients, &fixture->limits);
 	assert_int_equal(uv_loop_init(&fixture->loop), 0);
-	assert_int_equal(websockets_create(&fixture->engine, &fixture->loop, &limits), 0);
+	assert_int_equal(websockets_create(&fixture->engine, &fixture->loop, &config), 0);
 	*state = fixture;
 	return 0;
 }
@@ -453,6 +460,7 @@ static inline int teardown(void **state)
 	websockets_destroy(fixture->engine);
 	uv_run(&fixture->loop, UV_RUN_DEFAULT);
 	assert_int_equal(uv_loop_close(&fixture->loop), 0);
+	assert_int_equal(fixture->clients.count, 0);
 	free(fixture);
 	return 0;
 }
