@@ -215,13 +215,12 @@ int settings_change(struct settings *settings, const json_t *changes, bool merge
 	if (r < 0)
 		return r;
 	r = apply_all(settings, settings->values, values, apply, user, error);
-	if (r == 0) {
+	if (r == 0)
 		r = store_save_config(settings->store, values, error);
-		if (r < 0)
-			apply_all(settings, values, settings->values, apply, user, NULL);
-	}
-	if (r < 0)
+	if (r < 0) {
+		apply_all(settings, values, settings->values, apply, user, NULL);
 		return r;
+	}
 	json_decref(settings->values);
 	settings->values = json_incref(values);
 	return 0;

@@ -8,7 +8,7 @@
 
 /* What a change is applied to. */
 struct world {
-	char lxcpath[64];
+	char lxcpath[64], sessions[64];
 	unsigned int calls;
 	const char *refused; /* a value that it does not take */
 };
@@ -18,10 +18,14 @@ static int apply(const char *key, const char *value, void *user, struct error *e
 	struct world *world = user;
 
 	world->calls++;
-	assert_string_equal(key, "lxc.lxcpath");
 	if (world->refused && strcmp(world->refused, value) == 0)
 		return error_set(error, -EBUSY, "%s is busy", value);
-	snprintf(world->lxcpath, sizeof(world->lxcpath), "%s", value);
+	if (strcmp(key, "lxc.lxcpath") == 0)
+		snprintf(world->lxcpath, sizeof(world->lxcpath), "%s", value);
+	else if (strcmp(key, "limits.sessions") == 0)
+		snprintf(world->sessions, sizeof(world->sessions), "%s", value);
+	else
+		fail_msg("%s has not changed", key);
 	return 0;
 }
 
@@ -204,6 +208,26 @@ static void test_busy(void **state)
 	settings_finish(&settings);
 }
 
+/* Of a change that is refused halfway nothing is left. */
+static void test_refused_halfway(void **state)
+{
+	struct fixture *f = *state;
+	struct settings settings;
+	struct world world = {.refused = "3"};
+
+	open_settings(f, &settings);
+	assert_int_equal(
+		change(f, &settings, true, &world, "{\"lxc.lxcpath\": \"/srv/a\", \"limits.sessions\": \"2\"}"), 0);
+	assert_int_equal(
+		change(f, &settings, true, &world, "{\"limits.sessions\": \"3\", \"lxc.lxcpath\": \"/srv/b\"}"),
+		-EBUSY);
+	assert_string_equal(f->error.text, "cannot set 'limits.sessions' to '3': 3 is busy");
+	assert_string_equal(world.lxcpath, "/srv/a");
+	assert_string_equal(world.sessions, "2");
+	assert_values(&settings, "{\"lxc.lxcpath\": \"/srv/a\", \"limits.sessions\": \"2\"}");
+	settings_finish(&settings);
+}
+
 /* What cannot be stored is undone. */
 static void test_store_fails(void **state)
 {
@@ -251,8 +275,9 @@ static void test_strange_rows(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_defaults), TEST(test_lxc_conf), TEST(test_set_and_unset), TEST(test_ways_to_unset),
-		TEST(test_refused),  TEST(test_busy),     TEST(test_store_fails),   TEST(test_strange_rows),
+		TEST(test_defaults),        TEST(test_lxc_conf),    TEST(test_set_and_unset),
+		TEST(test_ways_to_unset),   TEST(test_refused),     TEST(test_busy),
+		TEST(test_refused_halfway), TEST(test_store_fails), TEST(test_strange_rows),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
