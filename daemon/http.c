@@ -410,7 +410,7 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
 static void on_late(struct visit *visit)
 {
 	if (visit->in_body)
-		refusal_write(visit->fd, &refusal_timeout);
+		refusal_write(visit->fd, &refusal_body_timeout);
 	shutdown(visit->fd, SHUT_RDWR);
 }
 

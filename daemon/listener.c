@@ -22,7 +22,7 @@
 
 /* A connection whose request head is not complete. */
 struct parked {
-	struct list link; // listener::parked, oldest first
+	struct list link; // listener::parked, whose time is over first comes first
 	int fd;
 	struct identity identity;
 	uint64_t deadline; /* uv_now() */
@@ -48,9 +48,20 @@ struct listener {
 	unsigned int parked_count;
 };
 
-static struct parked *oldest(struct listener *listener)
+static struct parked *first(struct listener *listener)
 {
 	return list_first(&listener->parked, struct parked, link);
+}
+
+/* Who goes when one more comes: one of the same user's, so that no user has another's put out. */
+static struct parked *first_of(struct listener *listener, const struct identity *identity)
+{
+	struct parked *parked;
+
+	list_for_each (parked, &listener->parked, link)
+		if (identity_same(&parked->identity, identity))
+			return parked;
+	return first(listener);
 }
 
 /* Lets a connection out again; its fd is the caller's. */
@@ -67,15 +78,24 @@ static int unpark(struct listener *listener, struct parked *parked)
 }
 
 /* Who has said nothing at all, as one who connects in advance, is not answered. */
-static void expire(struct listener *listener, struct parked *parked)
+static void put_out(struct listener *listener, struct parked *parked, const struct refusal *refusal)
 {
 	int fd = unpark(listener, parked);
 	char byte;
 
 	if (recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0)
-		refusal_close(fd, &refusal_timeout);
+		refusal_close(fd, refusal);
 	else
 		close(fd);
+}
+
+static void on_deadline(uv_timer_t *timer);
+
+static void await_deadline(struct listener *listener)
+{
+	uint64_t now = uv_now(listener->loop), next = first(listener)->deadline;
+
+	uv_timer_start(&listener->deadline, on_deadline, next > now ? next - now : 0, 0);
 }
 
 static void on_deadline(uv_timer_t *timer)
@@ -83,10 +103,24 @@ static void on_deadline(uv_timer_t *timer)
 	struct listener *listener = timer->data;
 	uint64_t now = uv_now(listener->loop);
 
-	while (listener->parked_count && oldest(listener)->deadline <= now)
-		expire(listener, oldest(listener));
+	while (listener->parked_count && first(listener)->deadline <= now)
+		put_out(listener, first(listener), &refusal_head_timeout);
 	if (listener->parked_count)
-		uv_timer_start(timer, on_deadline, oldest(listener)->deadline - now, 0);
+		await_deadline(listener);
+}
+
+/* Behind those whose time is over before: all, unless there was more patience then. */
+static void insert(struct listener *listener, struct parked *parked)
+{
+	struct list *before = &listener->parked;
+
+	while (before->prev != &listener->parked &&
+	       container_of(before->prev, struct parked, link)->deadline > parked->deadline)
+		before = before->prev;
+	list_append(before, &parked->link);
+	listener->parked_count++;
+	if (first(listener) == parked)
+		await_deadline(listener);
 }
 
 static void park(struct listener *listener, int fd, const struct identity *identity)
@@ -102,13 +136,11 @@ static void park(struct listener *listener, int fd, const struct identity *ident
 		return;
 	}
 	while (listener->parked_count >= limits->incomplete_heads)
-		expire(listener, oldest(listener));
-	if (listener->parked_count++ == 0)
-		uv_timer_start(&listener->deadline, on_deadline, limits->head_timeout * 1000, 0);
+		put_out(listener, first_of(listener, identity), &refusal_incomplete_heads);
 	parked->fd = fd;
 	parked->identity = *identity;
 	parked->deadline = uv_now(listener->loop) + limits->head_timeout * 1000;
-	list_append(&listener->parked, &parked->link);
+	insert(listener, parked);
 }
 
 /*
@@ -388,7 +420,7 @@ void listener_destroy(struct listener *listener)
 	if (!listener)
 		return;
 	while (listener->parked_count)
-		close(unpark(listener, oldest(listener)));
+		close(unpark(listener, first(listener)));
 	if (listener->bound)
 		unlink(listener->address.sun_path);
 	if (listener->open_handles == 0) {

@@ -22,13 +22,19 @@ const struct refusal refusal_no_host = {400, "Bad Request", PLAIN_TEXT,
 					"400 Bad Request: missing required Host header"};
 const struct refusal refusal_coding = {501, "Not Implemented", PLAIN_TEXT,
 				       "501 Not Implemented: Unsupported transfer encoding"};
-const struct refusal refusal_timeout = JSON(408, "Request Timeout", "The request has not come to its end in time");
+const struct refusal refusal_head_timeout =
+	JSON(408, "Request Timeout", "The request's head has not come to its end in time (limits.head_timeout)");
+const struct refusal refusal_body_timeout =
+	JSON(408, "Request Timeout", "The request's body has not come to its end in time (limits.body_timeout)");
 const struct refusal refusal_head_size =
 	JSON(431, "Request Header Fields Too Large", "Request head is too large (limits.head_size)");
-const struct refusal refusal_body_size = JSON(413, "Content Too Large", "Request body is too large");
-const struct refusal refusal_bodies = JSON(503, "Service Unavailable", "Too many large requests at once");
+const struct refusal refusal_body_size = JSON(413, "Content Too Large", "Request body is too large (limits.body_size)");
+const struct refusal refusal_bodies =
+	JSON(503, "Service Unavailable", "Too many large requests at once (limits.bodies_size)");
 const struct refusal refusal_answers =
-	JSON(503, "Service Unavailable", "Too many answers wait for their clients to read them");
+	JSON(503, "Service Unavailable", "Too many answers wait for their clients to read them (limits.answers_size)");
+const struct refusal refusal_incomplete_heads =
+	JSON(503, "Service Unavailable", "Too many requests whose heads are incomplete (limits.incomplete_heads)");
 const struct refusal refusal_connections =
 	JSON(503, "Service Unavailable", "Too many connections (limits.connections)");
 const struct refusal refusal_connections_of_user =

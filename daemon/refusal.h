@@ -7,8 +7,9 @@ struct refusal {
 	const char *reason, *content_type, *body;
 };
 
-extern const struct refusal refusal_bad_request, refusal_no_host, refusal_timeout, refusal_body_size, refusal_head_size,
-	refusal_coding, refusal_connections, refusal_connections_of_user, refusal_bodies, refusal_answers;
+extern const struct refusal refusal_bad_request, refusal_no_host, refusal_coding, refusal_head_timeout,
+	refusal_body_timeout, refusal_head_size, refusal_body_size, refusal_bodies, refusal_answers,
+	refusal_incomplete_heads, refusal_connections, refusal_connections_of_user;
 
 /* Writes it to a socket that is to be closed then, as a whole answer. Never blocks. */
 void refusal_write(int fd, const struct refusal *refusal);

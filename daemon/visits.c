@@ -6,7 +6,6 @@
 
 static void on_timer(uv_timer_t *timer);
 
-/* Those of a list have the same patience, unless that was changed meanwhile: then some are looked at late. */
 static uint64_t first_deadline(const struct visits *visits)
 {
 	const struct list *const lists[] = {&visits->heads, &visits->idle, &visits->bodies};
@@ -45,6 +44,16 @@ static void on_timer(uv_timer_t *timer)
 	arm(visits);
 }
 
+/* Behind those whose time is over before: all of a list, unless it was given less patience meanwhile. */
+static void insert(struct list *list, struct visit *visit)
+{
+	struct list *before = list;
+
+	while (before->prev != list && container_of(before->prev, struct visit, link)->deadline > visit->deadline)
+		before = before->prev;
+	list_append(before, &visit->link);
+}
+
 static void await(struct visit *visit, struct list *list, uint64_t seconds)
 {
 	struct visits *visits = visit->visits;
@@ -52,7 +61,7 @@ static void await(struct visit *visit, struct list *list, uint64_t seconds)
 	list_remove(&visit->link);
 	visit->deadline = uv_now(visits->timer.loop) + seconds * 1000;
 	visit->in_body = list == &visits->bodies;
-	list_append(list, &visit->link);
+	insert(list, visit);
 	if (!uv_is_active((uv_handle_t *)&visits->timer) || visit->deadline < visits->due)
 		arm(visits);
 }

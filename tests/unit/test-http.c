@@ -157,9 +157,10 @@ static void send_body(struct client *client, size_t length, size_t chunk)
 static void test_large_bodies(void **state)
 {
 	static const char chunked[] = "PUT /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
-	static const char too_large[] = "{\"type\":\"error\",\"status\":\"\",\"status_code\":0,\"operation\":\"\","
-					"\"error_code\":413,\"error\":\"Request body is too large\",\"metadata\":null}"
-					"\n\n";
+	static const char too_large[] =
+		"{\"type\":\"error\",\"status\":\"\",\"status_code\":0,\"operation\":\"\","
+		"\"error_code\":413,\"error\":\"Request body is too large (limits.body_size)\",\"metadata\":null}"
+		"\n\n";
 	struct front *front = front_create_default();
 	struct client client;
 
@@ -614,6 +615,30 @@ static void test_connection_limit(void **state)
 	front_destroy(front);
 }
 
+/* Those who come in one turn of the loop are counted as they come. */
+static void test_connection_limit_at_once(void **state)
+{
+	struct front *front = front_create(&(struct limits){.connections = 2});
+	struct client clients[40];
+	unsigned int welcome = 0, refused = 0;
+	const char *body;
+
+	for (int i = 0; i < 40; i++) {
+		client_open(&clients[i], front);
+		assert_true(client_push(&clients[i], "GET /1.0 HTTP/1.1\r\nHost: x\r\n\r\n", 31) == 31);
+	}
+	for (int i = 0; i < 40; i++) {
+		WAIT(front, client_response(&clients[i], &body, false));
+		welcome += strncmp(clients[i].bytes, "HTTP/1.1 200 ", 13) == 0;
+		refused += strncmp(clients[i].bytes, "HTTP/1.1 503 ", 13) == 0;
+	}
+	assert_int_equal(welcome, 2);
+	assert_int_equal(refused, 38);
+	for (int i = 0; i < 40; i++)
+		client_close(&clients[i]);
+	front_destroy(front);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -644,6 +669,7 @@ int main(void)
 		cmocka_unit_test(test_destroy_with_streams),
 		cmocka_unit_test(test_request_timeout),
 		cmocka_unit_test(test_connection_limit),
+		cmocka_unit_test(test_connection_limit_at_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -134,7 +134,7 @@ static void test_parked_limit(void **state)
 		uv_run(&front->loop, UV_RUN_NOWAIT);
 	}
 	for (i = 0; i < 200; i++) {
-		expect(&clients[i], 408, NULL);
+		expect(&clients[i], 503, NULL);
 		expect_end(&clients[i]);
 	}
 	for (i = 200; i < 300; i++) {
@@ -148,6 +148,61 @@ static void test_parked_limit(void **state)
 		expect(&clients[i], 200, "GET /1.0 - 0 me");
 	for (i = 0; i < 300; i++)
 		client_close(&clients[i]);
+	front_destroy(front);
+}
+
+/* A user who opens one after the other puts out their own, not those of others. */
+static void test_parked_of_two_users(void **state)
+{
+	static const struct identity hostile = {.uid = 4000000000};
+	struct front *front = front_create(&(struct limits){.incomplete_heads = 10});
+	struct client honest;
+	int pair[2], others[30];
+
+	client_open(&honest, front);
+	client_send(&honest, "GET /1.0 HT");
+	for (int i = 0; i < 100; i++)
+		uv_run(&front->loop, UV_RUN_NOWAIT);
+	for (int i = 0; i < 30; i++) {
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
+		assert_int_equal(send(pair[0], "GET", 3, 0), 3);
+		front_door(front->listener, pair[1], &hostile);
+		others[i] = pair[0];
+	}
+	client_send(&honest, "TP/1.1\r\nHost: x\r\n\r\n");
+	expect(&honest, 200, "GET /1.0 - 0 me");
+	for (int i = 0; i < 30; i++) {
+		char bytes[1024];
+		ssize_t length = recv(others[i], bytes, sizeof(bytes), 0);
+
+		assert_int_equal(length > 0, i < 21);
+		if (length > 0)
+			assert_non_null(memmem(bytes, (size_t)length, "limits.incomplete_heads", 23));
+		close(others[i]);
+	}
+	client_close(&honest);
+	front_destroy(front);
+}
+
+/* Who came when there was more patience is not in the way of those who come now. */
+static void test_parked_with_less_patience(void **state)
+{
+	struct front *front = front_create(&(struct limits){.head_timeout = 1000});
+	struct client before, now;
+
+	client_open(&before, front);
+	client_send(&before, "GET /1.0 HT");
+	for (int i = 0; i < 100; i++)
+		uv_run(&front->loop, UV_RUN_NOWAIT);
+	front->limits.head_timeout = 1;
+	client_open(&now, front);
+	client_send(&now, "GET /1.0 HT");
+	expect(&now, 408, NULL);
+	expect_end(&now);
+	client_send(&before, "TP/1.1\r\nHost: x\r\n\r\n");
+	expect(&before, 200, "GET /1.0 - 0 me");
+	client_close(&before);
+	client_close(&now);
 	front_destroy(front);
 }
 
@@ -245,6 +300,8 @@ int main(void)
 		cmocka_unit_test(test_parked_deadline),
 		cmocka_unit_test(test_parked_client_leaves),
 		cmocka_unit_test(test_parked_limit),
+		cmocka_unit_test(test_parked_of_two_users),
+		cmocka_unit_test(test_parked_with_less_patience),
 		cmocka_unit_test(test_out_of_fds),
 		cmocka_unit_test(test_socket),
 	};
