@@ -341,7 +341,7 @@ static int make_operation(struct session *session, struct instance *instance, st
 			     },
 			     error);
 	if (r < 0)
-		return error_set(error, r, "Too many operations");
+		return r;
 	r = operation_add_socket(operation, "0", session->kind->reusable);
 	if (r == 0)
 		r = operation_add_socket(operation, "control", false);

@@ -119,7 +119,7 @@ static int open_channel(struct vga_session *session, int fd)
 	opened->session = session;
 	list_append(&session->channels, &opened->link);
 	if (++session->count > instance->instances->limits->channels)
-		spice_channel_close(opened->channel, CLOSE_TRY_AGAIN, "too many channels");
+		spice_channel_close(opened->channel, CLOSE_TRY_AGAIN, "limits.channels");
 	return 0;
 }
 

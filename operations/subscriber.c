@@ -118,7 +118,7 @@ void subscriber_send(struct subscriber *subscriber, struct message *message)
 	if (result < 0) {
 		log_info("Ending an event subscriber of user %u: %s", (unsigned int)subscriber->viewer.uid,
 			 result == -EMSGSIZE ? "it does not read" : "out of memory");
-		subscriber_end(subscriber, CLOSE_POLICY, "Too slow");
+		subscriber_end(subscriber, CLOSE_POLICY, "Too slow: limits.event_queue_size");
 		return;
 	}
 	websocket_want_write(subscriber->websocket);
