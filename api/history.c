@@ -42,7 +42,7 @@ static void add_act(const struct store_act *act, void *user)
 		add_number(object, "bytes_sent", (int64_t)act->sent);
 		add_number(object, "bytes_received", (int64_t)act->received);
 	}
-	if (act->action && strcmp(act->action, "lost") == 0)
+	if (act->count > 1 || (act->action && strcmp(act->action, "lost") == 0))
 		add_number(object, "count", act->count);
 	json_array_append_new(user, object);
 }

@@ -17,13 +17,14 @@
 /* What an action is called in the history, and the event that tells of it. */
 static const struct {
 	const char *name, *event;
-	bool ends; /* a session */
+	bool ends;    /* a session */
+	bool repeats; /* one after the other by the same user are one act: some ask for the log once a second */
 } actions[] = {
 	[HISTORY_ATTACHED] = {"attached", "instance-console", false},
 	[HISTORY_DETACHED] = {"detached", "instance-console-detached", true},
 	[HISTORY_TAKEN_OVER] = {"taken-over", "instance-console-taken-over", true},
 	[HISTORY_ENDED] = {"ended", "instance-console-detached", true},
-	[HISTORY_LOG_READ] = {"log-read", "instance-console-retrieved", false},
+	[HISTORY_LOG_READ] = {"log-read", "instance-console-retrieved", .repeats = true},
 	[HISTORY_LOG_CLEARED] = {"log-cleared", "instance-console-reset", false},
 	[HISTORY_SCREENSHOT] = {"screenshot", "instance-console-retrieved", false},
 	[HISTORY_TYPED] = {"typed", NULL, false},
@@ -82,6 +83,7 @@ static struct queued *queued_create(const char *instance, const struct history_e
 				.sent = entry->sent,
 				.received = entry->received,
 				.count = 1,
+				.repeats = actions[entry->action].repeats,
 			},
 		.who = person(entry->who),
 		.by = person(entry->by),
@@ -108,7 +110,7 @@ static struct queued *find_lost(const struct history *history, const char *insta
 	return NULL;
 }
 
-/* From here on it stands for itself and those of the same instance that are dropped. */
+/* From here on it stands for itself, what it stood for, and those of the same instance that are dropped. */
 static void become_lost(struct queued *queued)
 {
 	queued->action = HISTORY_LOST;
@@ -117,7 +119,7 @@ static void become_lost(struct queued *queued)
 		.instance = queued->instance,
 		.time = queued->act.time,
 		.action = actions[HISTORY_LOST].name,
-		.count = 1,
+		.count = queued->act.count,
 	};
 }
 
@@ -130,7 +132,7 @@ static void make_room(struct history *history)
 			continue;
 		lost = find_lost(history, queued->instance);
 		if (lost) {
-			lost->act.count++;
+			lost->act.count += queued->act.count;
 			drop(history, queued);
 			return;
 		}
@@ -210,10 +212,39 @@ static void schedule(struct history *history)
 		uv_timer_start(&history->timer, on_timer, 0, 0);
 }
 
+static struct queued *find_latest(const struct history *history, const char *instance)
+{
+	const struct list *at;
+
+	for (at = history->queue.prev; at != &history->queue; at = at->prev) {
+		struct queued *queued = container_of(at, struct queued, link);
+
+		if (strcmp(queued->instance, instance) == 0)
+			return queued;
+	}
+	return NULL;
+}
+
+/* Whether the latest act can stand for this one, too. What has been written already is the store's to count. */
+static bool repeat(const struct history *history, const char *instance, const struct history_entry *entry)
+{
+	struct queued *latest = actions[entry->action].repeats ? find_latest(history, instance) : NULL;
+
+	if (!latest || latest->action != entry->action || !entry->who || latest->who.uid != entry->who->uid)
+		return false;
+	latest->act.time = timestamp_now();
+	latest->act.pid = entry->who->pid;
+	latest->act.count++;
+	return true;
+}
+
 void history_add(struct history *history, const char *instance, const struct history_entry *entry)
 {
-	struct queued *queued = queued_create(instance, entry);
+	struct queued *queued;
 
+	if (repeat(history, instance, entry))
+		return;
+	queued = queued_create(instance, entry);
 	if (!queued) {
 		log_error("%s: no memory to note that its console was %s", instance, actions[entry->action].name);
 		return;
@@ -260,6 +291,15 @@ void history_tell(struct history *history, const char *instance, const struct hi
 
 /* --- reading --- */
 
+/* So that the store has counted what repeats. What cannot be written now is told as it is. */
+static void flush(struct history *history)
+{
+	while (history->count > 0 && !history->failing)
+		write_batch(history, false);
+	if (history->count == 0)
+		uv_timer_stop(&history->timer);
+}
+
 static bool matches(const struct queued *queued, const char *instance, int64_t since)
 {
 	return queued->act.time >= since && strcmp(queued->instance, instance) == 0;
@@ -273,6 +313,7 @@ int history_each(struct history *history, const char *instance, int64_t since, u
 	unsigned int count = 0;
 	int r = 0;
 
+	flush(history);
 	limit = (unsigned int)MIN(limit, history->limits->history);
 	list_for_each (queued, &history->queue, link)
 		count += matches(queued, instance, since);

@@ -3,7 +3,8 @@
  * What was done with the instances' consoles, by whom and when: kept in the store, the latest acts of each
  * (limits.history) instance. An act is queued and written a moment later, many in one transaction, so that nobody waits
  * for the disk; readers see it at once. A store that cannot be written to fails nobody: the acts wait, and when there
- * are too many, the oldest are but counted.
+ * are too many, the oldest are but counted. Reads of a log, one after the other by one user, are one act, at the time
+ * of the last.
  */
 #pragma once
 
@@ -79,7 +80,8 @@ void history_tell(struct history *history, const char *instance, const struct hi
 
 /*
  * Calls `each` with the latest `limit` acts of those at `since` (nanoseconds since 1970) or later, the oldest first,
- * written or not. `act` is borrowed. Blocks for a local read. -EIO where the database is damaged.
+ * written or not. `act` is borrowed. Blocks for a local read, and a write of what is queued. -EIO where the database is
+ * damaged.
  */
 int history_each(struct history *history, const char *instance, int64_t since, unsigned int limit,
 		 void (*each)(const struct store_act *act, void *user), void *user, struct error *error);

@@ -75,6 +75,7 @@ enum statement {
 	INSERT_CONFIG,
 	SELECT_ACTS,
 	INSERT_ACT,
+	REPEAT_ACT,
 	PRUNE_ACTS,
 	DELETE_ACTS,
 	STATEMENTS,
@@ -100,6 +101,9 @@ static const char *const statement_texts[STATEMENTS] = {
 		"INSERT INTO history (instance, time, action, session, type, mode, username, uid, pid, ended_by,"
 		" duration, sent, received, count, sequence) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11,"
 		" ?12, ?13, ?14, coalesce(max(sequence), 0) + 1 FROM history WHERE instance = ?1",
+	[REPEAT_ACT] = "UPDATE history SET time = ?2, pid = ?9, count = count + ?14 WHERE instance = ?1 AND"
+		       " sequence = (SELECT max(sequence) FROM history WHERE instance = ?1) AND action = ?3 AND"
+		       " username IS ?7 AND uid = ?8",
 	[PRUNE_ACTS] = "DELETE FROM history WHERE instance = ?1 AND"
 		       " sequence <= (SELECT max(sequence) FROM history WHERE instance = ?1) - ?2",
 	[DELETE_ACTS] = "DELETE FROM history WHERE instance = ?1",
@@ -563,6 +567,18 @@ static int prune(struct store *store, const char *instance, unsigned int kept, s
 	return r == -ENOENT ? 0 : r;
 }
 
+static int add_act(struct store *store, const struct store_act *act, unsigned int kept, struct error *error)
+{
+	int r = -ENOENT;
+
+	if (act->repeats)
+		r = change(store, REPEAT_ACT, bind_act(store->statements[REPEAT_ACT], act), error);
+	if (r != -ENOENT)
+		return r;
+	r = change(store, INSERT_ACT, bind_act(store->statements[INSERT_ACT], act), error);
+	return r < 0 ? r : prune(store, act->instance, kept, error);
+}
+
 int store_add_acts(struct store *store, const struct store_act *const *acts, size_t count, unsigned int kept,
 		   bool patient, struct error *error)
 {
@@ -570,11 +586,8 @@ int store_add_acts(struct store *store, const struct store_act *const *acts, siz
 
 	sqlite3_busy_timeout(store->database, patient ? BUSY_TIMEOUT : 0);
 	r = execute(store, "BEGIN IMMEDIATE", error);
-	for (size_t i = 0; r == 0 && i < count; i++) {
-		r = change(store, INSERT_ACT, bind_act(store->statements[INSERT_ACT], acts[i]), error);
-		if (r == 0)
-			r = prune(store, acts[i]->instance, kept, error);
-	}
+	for (size_t i = 0; r == 0 && i < count; i++)
+		r = add_act(store, acts[i], kept, error);
 	r = end_transaction(store, r, error);
 	sqlite3_busy_timeout(store->database, BUSY_TIMEOUT);
 	return r;

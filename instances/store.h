@@ -77,6 +77,7 @@ struct store_act {
 	int64_t duration; /* nanoseconds; it and the next two mean something where it is not 0 */
 	uint64_t sent, received;
 	int64_t count; /* how many acts it stands for */
+	bool repeats; /* not stored: if the latest is the same user's of the same kind, that stands for this one, too */
 };
 
 /*

@@ -99,6 +99,20 @@ def test_read(make):
     assert {key: act[key] for key in act if key != "time"} == {"action": "log-read", **myself()}
 
 
+def test_read_again_and_again(idle):
+    """Log: who asks for the log once a second does not fill the history with that."""
+    idle.clear_log()
+    for count in range(1, 30):
+        idle.log()
+        cleared, act = history(idle)
+        assert (act["action"], act.get("count", 1)) == ("log-read", count)
+    assert cleared["action"] == "log-cleared" and act["time"] > cleared["time"]
+    idle.clear_log()
+    idle.log()
+    assert actions(idle) == ["log-cleared", "log-read"] * 2
+    assert "count" not in history(idle)[-1]
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
 def test_of_others(own_daemon, make):
     """Log: everybody who reaches the socket reads what everybody did."""

@@ -228,6 +228,77 @@ static void test_names(void **state)
 	end(&world);
 }
 
+static void read_log(struct world *world, const char *instance, const struct identity *who)
+{
+	history_add(world->history, instance, &(struct history_entry){.action = HISTORY_LOG_READ, .who = who});
+}
+
+static void check_repeated(const struct store_act *act, void *user)
+{
+	int64_t *before = user;
+
+	assert_string_equal(act->action, "log-read");
+	assert_string_equal(act->username, "4000000001");
+	assert_int_equal(act->pid, 43); /* the latest one's, and so is the time */
+	assert_int_equal(act->count, 3);
+	assert_true(act->time >= *before);
+	*before = INT64_MAX; /* there is but one */
+}
+
+/* Who asks for the log again and again has one act, whether that is still queued or stored already. */
+static void test_repeated(void **state)
+{
+	struct fixture *f = *state;
+	const struct identity same = {.uid = somebody.uid, .pid = 43};
+	struct world world;
+	int64_t before;
+
+	for (int stored = 0; stored < 4; stored++) {
+		begin(&world, f);
+		read_log(&world, "a", &somebody);
+		if (stored & 1)
+			settle(&world);
+		read_log(&world, "b", &another); /* another console's are in between */
+		read_log(&world, "a", &somebody);
+		if (stored & 2)
+			settle(&world);
+		before = timestamp_now();
+		read_log(&world, "a", &same);
+		assert_int_equal(history_each(world.history, "a", 0, 5, check_repeated, &before, &f->error), 0);
+		assert_int_equal(before, INT64_MAX);
+		settle(&world);
+		assert_query(f, "SELECT count(*) FROM history", "2");
+		run_sql(f, "DELETE FROM history");
+		end(&world);
+	}
+}
+
+/* Only what comes one after the other, of one user, and reads of a log alone. */
+static void test_not_repeated(void **state)
+{
+	struct fixture *f = *state;
+	struct world world;
+
+	for (int stored = 0; stored < 2; stored++) {
+		begin(&world, f);
+		for (int i = 0; i < 2; i++) {
+			read_log(&world, "a", &somebody);
+			read_log(&world, "a", &another);
+			read_log(&world, "a", &another);
+			add(&world, "a", 7);
+			add(&world, "a", 8);
+			history_add(world.history, "a", &(struct history_entry){.action = HISTORY_LOG_CLEARED});
+			if (stored)
+				settle(&world);
+		}
+		assert_acts(&world, "a", "0 log-read*2 7 8 0 0 log-read*2 7 8 0 ");
+		settle(&world);
+		assert_acts(&world, "a", "0 log-read*2 7 8 0 0 log-read*2 7 8 0 ");
+		run_sql(f, "DELETE FROM history");
+		end(&world);
+	}
+}
+
 static void check_duration(const struct store_act *act, void *user)
 {
 	assert_int_equal(act->duration, strcmp(act->action, "attached") == 0 ? 0 : 1);
@@ -527,6 +598,30 @@ static void test_lost_is_told(void **state)
 	end(&world);
 }
 
+/* What stood for several is as many lost. */
+static void test_repeated_and_lost(void **state)
+{
+	struct fixture *f = *state;
+	struct world world;
+	char first[256];
+	sqlite3 *other;
+	int saved, log;
+
+	begin(&world, f);
+	log = open_log(&saved);
+	other = hold(f);
+	for (int i = 0; i < 5; i++)
+		read_log(&world, "a", &somebody);
+	for (uint64_t i = 1; i <= HISTORY_QUEUE_MAX; i++)
+		add(&world, "b", i);
+	tick(&world);
+	sqlite3_close(other);
+	settle(&world);
+	close_log(log, saved, first);
+	assert_acts(&world, "a", "lost*5 ");
+	end(&world);
+}
+
 /* Each of very many has one act: their losses are told as long as there is room for that. */
 static void test_many_instances(void **state)
 {
@@ -752,6 +847,7 @@ int main(void)
 		TEST(test_clock_set_back), TEST(test_limit_and_since), TEST(test_bound),
 		TEST(test_burst),          TEST(test_rename),          TEST(test_delete),
 		TEST(test_not_ours),       TEST(test_new_instance),    TEST(test_busy),
+		TEST(test_repeated),       TEST(test_not_repeated),    TEST(test_repeated_and_lost),
 		TEST(test_lost_is_told),   TEST(test_many_instances),  TEST(test_impatient),
 		TEST(test_refusing),       TEST(test_damaged),         TEST(test_disk_full),
 		TEST(test_killed),
