@@ -21,14 +21,15 @@ int64_t timestamp_now(void)
 
 void timestamp_format(int64_t timestamp, char text[static TIMESTAMP_LENGTH + 1])
 {
-	time_t seconds = (time_t)(timestamp / NANOSECONDS);
+	int64_t fraction = (timestamp % NANOSECONDS + NANOSECONDS) % NANOSECONDS; /* counts forward before 1970, too */
+	time_t seconds = (time_t)(timestamp / NANOSECONDS - (timestamp % NANOSECONDS < 0));
 	struct tm parts;
 	size_t used;
 
 	gmtime_r(&seconds, &parts);
 	used = strftime(text, TIMESTAMP_LENGTH + 1, "%Y-%m-%dT%H:%M:%S", &parts);
-	if (timestamp % NANOSECONDS)
-		snprintf(text + used, TIMESTAMP_LENGTH + 1 - used, ".%09dZ", (int)(timestamp % NANOSECONDS));
+	if (fraction)
+		snprintf(text + used, TIMESTAMP_LENGTH + 1 - used, ".%09dZ", (int)fraction);
 	else
 		snprintf(text + used, TIMESTAMP_LENGTH + 1 - used, "Z");
 }

@@ -96,7 +96,18 @@ static void test_refused(void **state)
 static void test_round_trip(void **state)
 {
 	static const int64_t timestamps[] = {
-		0, 1, SECOND - 1, SECOND, INT64_C(1795425556141141482), INT64_C(1795425556000000001)};
+		0,
+		1,
+		SECOND - 1,
+		SECOND,
+		INT64_C(1795425556141141482),
+		INT64_C(1795425556000000001),
+		-1,
+		-SECOND / 2,
+		-SECOND,
+		INT64_C(-6043220983647000000),
+		INT64_C(9223372035999999999),
+	};
 	char text[TIMESTAMP_LENGTH + 1];
 	int64_t read;
 
