@@ -50,9 +50,10 @@ static void add_cpu(pid_t pid, struct usage *usage)
 	file = fopen(path, "re");
 	if (!file)
 		return;
-	/* The name in parentheses may hold anything; utime and stime are fields 14 and 15. */
-	if (fgets(line, sizeof(line), file) && (rest = strrchr(line, ')')) &&
-	    sscanf(rest + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system) == 2) {
+	/* The name in parentheses may hold anything, newlines too; utime and stime are fields 14 and 15. */
+	line[fread(line, 1, sizeof(line) - 1, file)] = '\0';
+	rest = strrchr(line, ')');
+	if (rest && sscanf(rest + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system) == 2) {
 		usage->cpu += (int64_t)(user + system) * (INT64_C(1000000000) / sysconf(_SC_CLK_TCK));
 		usage->processes++;
 	}

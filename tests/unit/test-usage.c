@@ -285,6 +285,22 @@ static void make_grandchild(void)
 	}
 }
 
+static void take_odd_name(void)
+{
+	prctl(PR_SET_NAME, "a) R 1\n(b\n");
+}
+
+/* A process may call itself as it likes: the kernel writes even newlines as they are, where it writes numbers. */
+static void test_odd_name(void **state)
+{
+	pid_t pid = start_child(take_odd_name);
+	struct usage usage;
+
+	usage_of(pid, &usage);
+	end_child(pid);
+	assert_int_equal(usage.processes, 1);
+}
+
 static void test_descendants(void **state)
 {
 	pid_t pid = start_child(make_grandchild);
@@ -472,6 +488,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_not_its_own, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_long_listing, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_numbers, setup, teardown),
+		cmocka_unit_test(test_odd_name),
 		cmocka_unit_test(test_descendants),
 		cmocka_unit_test(test_loopback),
 		cmocka_unit_test(test_no_network_of_its_own),
