@@ -149,6 +149,28 @@ static int apply_limits(struct instances *instances, struct error *error)
 	return r;
 }
 
+static int note_name(const struct store_row *row, void *user)
+{
+	return json_object_set_new_nocheck(user, row->name, json_true());
+}
+
+static bool has_name(const char *name, void *user)
+{
+	return json_object_get(user, name) != NULL;
+}
+
+/* An earlier daemon was killed while it renamed or deleted one. */
+static int settle(struct instances *instances, struct error *error)
+{
+	json_auto_t *names = json_object();
+	int r = store_each(instances->store, note_name, names, error);
+
+	if (r < 0)
+		return r;
+	r = consoles_settle(instances->consoles, has_name, names);
+	return r < 0 ? error_set(error, r, "The consoles' logs: %s", strerror(-r)) : 0;
+}
+
 int instances_init(struct instances *instances, struct error *error)
 {
 	int r;
@@ -166,6 +188,8 @@ int instances_init(struct instances *instances, struct error *error)
 	r = settings_init(&instances->settings, instances->store, SETTINGS_LXC_CONF, error);
 	if (r == 0)
 		r = apply_limits(instances, error);
+	if (r == 0)
+		r = settle(instances, error);
 	if (r == 0)
 		r = store_each(instances->store, load, instances, error);
 	if (r == 0)
@@ -278,8 +302,14 @@ int instances_add(struct instances *instances, struct store_row *row, const stru
 		store_row_finish(row);
 		return r;
 	}
-	strcpy(name, row->name); /* names have been checked, so it fits */
-	r = instances_put_in(instances, row, requestor, error);
+	strcpy(name, row->name);                       /* names have been checked, so it fits */
+	r = console_remove(instances->consoles, name); /* of one that the database has lost, or that went unseen */
+	if (r < 0) {
+		error_set(error, r, "The log of an earlier \"%s\" is in the way: %s", name, strerror(-r));
+		store_row_finish(row);
+	} else {
+		r = instances_put_in(instances, row, requestor, error);
+	}
 	if (r < 0) {
 		store_delete(instances->store, name, NULL);
 		console_remove(instances->consoles, name);
@@ -287,16 +317,17 @@ int instances_add(struct instances *instances, struct store_row *row, const stru
 	return r;
 }
 
-/* Takes the place of `instance` on disk from `from` to `to`: the console first, because the store can always follow. */
+/* Takes the place of an instance on disk from `from` to `to`, wherever the daemon is killed meanwhile. */
 static int move_on_disk(struct instances *instances, const char *from, const char *to, struct error *error)
 {
-	int r = console_rename(instances->consoles, from, to);
+	int r = console_begin_move(instances->consoles, from, to), ended;
 
 	if (r < 0)
 		return error_set(error, r, "The console's log could not be renamed: %s", strerror(-r));
 	r = store_rename(instances->store, from, to, error);
-	if (r < 0)
-		console_rename(instances->consoles, to, from);
+	ended = console_end_move(instances->consoles, from, to, r == 0);
+	if (ended < 0)
+		log_warn("%s: its console's log: %s", r == 0 ? to : from, strerror(-ended));
 	return r;
 }
 
@@ -361,9 +392,14 @@ int instances_delete(struct instances *instances, struct instance *instance, con
 
 	if (instance_running(instance) || !list_empty(&instance->tasks))
 		return error_set(error, -EBUSY, "Instance is running");
-	r = store_delete(instances->store, instance->row.name, error);
+	r = console_begin_move(instances->consoles, instance->row.name, "");
 	if (r < 0)
+		return error_set(error, r, "The console's log could not be removed: %s", strerror(-r));
+	r = store_delete(instances->store, instance->row.name, error);
+	if (r < 0) {
+		console_end_move(instances->consoles, instance->row.name, "", false);
 		return r;
+	}
 	driver = driver_find(&instance->row);
 	if (driver && driver->forget)
 		driver->forget(&instance->row);

@@ -83,8 +83,20 @@ void console_destroy(struct console *console);
 /* Removes what the console of `name` has on disk. Not while its keeper runs. */
 int console_remove(struct consoles *consoles, const char *name);
 
-/* Moves it to another name. Not while its keeper runs. */
-int console_rename(struct consoles *consoles, const char *from, const char *to);
+/*
+ * What a console has on disk follows the name of its instance in a database, and both are changed one after the other:
+ * console_begin_move(), then the database, then console_end_move() as it turned out: `moved` or not. `to` is the new
+ * name, or "": it goes with its instance. Who is killed in between leaves it to the next consoles_settle(). Not while
+ * its keeper runs (-EBUSY); -EEXIST: `to` has a log.
+ */
+int console_begin_move(struct consoles *consoles, const char *from, const char *to);
+int console_end_move(struct consoles *consoles, const char *from, const char *to, bool moved);
+
+/*
+ * Brings such moves to their end: what has been moved is what does not exist under its old name. To be called before
+ * any console_create(). What cannot be done is logged.
+ */
+int consoles_settle(struct consoles *consoles, bool (*exists)(const char *name, void *user), void *user);
 
 bool console_running(const struct console *console);
 bool console_frozen(const struct console *console);

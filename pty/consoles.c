@@ -170,11 +170,18 @@ static int empty(int place)
 	return r;
 }
 
-/* Removes DIR/KIND/NAME. */
-static int remove_place(struct consoles *consoles, const char *kind, const char *name)
+static int open_place(const struct consoles *consoles, const char *kind, const char *name)
 {
 	cleanup_close int parent = open_directory(consoles->directory, kind, false);
-	int place = consoles_open(consoles, kind, name, false), r;
+
+	return parent < 0 ? parent : open_directory(parent, name, false);
+}
+
+/* Removes DIR/KIND/NAME. */
+static int remove_place(const struct consoles *consoles, const char *kind, const char *name)
+{
+	cleanup_close int parent = open_directory(consoles->directory, kind, false);
+	int place = open_place(consoles, kind, name), r;
 
 	if (place < 0)
 		return place == -ENOENT ? 0 : place;
@@ -184,37 +191,121 @@ static int remove_place(struct consoles *consoles, const char *kind, const char 
 	return r;
 }
 
-int console_remove(struct consoles *consoles, const char *name)
-{
-	int r;
+/* --- moves --- */
 
-	if (kept(consoles, name))
-		return -EBUSY;
-	r = remove_place(consoles, "run", name);
-	return r < 0 ? r : remove_place(consoles, "consoles", name);
+/* What consoles/FROM is called meanwhile. No instance has such a name. */
+static int name_meanwhile(char meanwhile[static NAME_MAX + 1], const char *from, const char *to)
+{
+	return snprintf(meanwhile, NAME_MAX + 1, ".%s:%s", from, to) > NAME_MAX ? -ENAMETOOLONG : 0;
 }
 
-int console_rename(struct consoles *consoles, const char *from, const char *to)
+/* Within consoles/. A console that was never used is not there. */
+static int rename_log(const struct consoles *consoles, const char *from, const char *to)
 {
 	cleanup_close int parent = open_directory(consoles->directory, "consoles", true);
-	struct console *console = find(consoles, from);
-	cleanup_free char *name = strdup(to);
-	int r;
 
-	if (!name_valid(from) || !name_valid(to))
+	if (parent < 0)
+		return parent;
+	return renameat2(parent, from, parent, to, RENAME_NOREPLACE) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+/* The handle's, if there is one. */
+static int rename_handle(struct consoles *consoles, const char *from, const char *to)
+{
+	struct console *console = find(consoles, from);
+	char *name = console ? strdup(to) : NULL;
+
+	if (!console)
+		return 0;
+	if (!name)
+		return -ENOMEM;
+	free(console->name);
+	console->name = name;
+	return 0;
+}
+
+int console_begin_move(struct consoles *consoles, const char *from, const char *to)
+{
+	char meanwhile[NAME_MAX + 1];
+	cleanup_close int taken = -1;
+	int r = name_meanwhile(meanwhile, from, to);
+
+	if (!name_valid(from) || (*to && !name_valid(to)))
 		return -EINVAL;
-	if (parent < 0 || !name)
-		return parent < 0 ? parent : -ENOMEM;
+	if (r < 0)
+		return r;
 	if (kept(consoles, from))
 		return -EBUSY;
-	if (renameat2(parent, from, parent, to, RENAME_NOREPLACE) < 0 && errno != ENOENT)
-		return -errno;
-	r = remove_place(consoles, "run", from); /* made anew when the next keeper starts */
+	taken = *to ? open_place(consoles, "consoles", to) : -ENOENT;
+	if (taken != -ENOENT)
+		return taken < 0 ? taken : -EEXIST;
+	r = rename_log(consoles, from, meanwhile);
+	if (r != -EEXIST)
+		return r;
+	r = remove_place(consoles, "consoles",
+			 meanwhile); /* of an earlier one of that name, which could not be removed */
+	return r < 0 ? r : rename_log(consoles, from, meanwhile);
+}
+
+int console_end_move(struct consoles *consoles, const char *from, const char *to, bool moved)
+{
+	char meanwhile[NAME_MAX + 1];
+	int r = name_meanwhile(meanwhile, from, to), removed;
+
 	if (r < 0)
-		log_warn("run/%s: %s", from, strerror(-r));
-	if (console) {
-		free(console->name);
-		console->name = move_pointer(name);
+		return r;
+	if (!moved)
+		return rename_log(consoles, meanwhile, from);
+	removed = remove_place(consoles, "run", from); /* made anew when the next keeper starts */
+	r = *to ? rename_log(consoles, meanwhile, to) : remove_place(consoles, "consoles", meanwhile);
+	if (r == 0 && *to)
+		r = rename_handle(consoles, from, to);
+	return r < 0 ? r : removed;
+}
+
+int console_remove(struct consoles *consoles, const char *name)
+{
+	int r = console_begin_move(consoles, name, "");
+
+	return r < 0 ? r : console_end_move(consoles, name, "", true);
+}
+
+/* Brings one of those to its end. `meanwhile` becomes two names. */
+static int settle(struct consoles *consoles, char *meanwhile, bool (*exists)(const char *name, void *user), void *user)
+{
+	char *from = meanwhile + 1, *to = strrchr(from, ':');
+	bool moved;
+	int r;
+
+	*to++ = '\0';
+	moved = !exists(from, user);
+	r = console_end_move(consoles, from, to, moved);
+	if (r == -EEXIST && !moved) { /* it has another log by now */
+		*--to = ':';
+		r = remove_place(consoles, "consoles", meanwhile);
 	}
+	return r;
+}
+
+int consoles_settle(struct consoles *consoles, bool (*exists)(const char *name, void *user), void *user)
+{
+	int place = open_directory(consoles->directory, "consoles", true), r;
+	DIR *directory = place < 0 ? NULL : fdopendir(place);
+	struct dirent *entry;
+
+	if (!directory) {
+		r = -errno;
+		close_fd(&place);
+		return r;
+	}
+	while ((entry = readdir(directory))) {
+		if (entry->d_name[0] != '.' || !strchr(entry->d_name, ':'))
+			continue;
+		log_info("consoles/%s: is brought to its end", entry->d_name);
+		r = settle(consoles, entry->d_name, exists, user);
+		if (r < 0)
+			log_warn("consoles/%s: %s", entry->d_name, strerror(-r));
+	}
+	closedir(directory);
 	return 0;
 }

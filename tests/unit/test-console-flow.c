@@ -255,20 +255,71 @@ static void test_clear(void **state)
 	assert_string_equal(text_of(f), "three\r\n");
 }
 
+static int move_console(struct fixture *f, const char *from, const char *to)
+{
+	int r = console_begin_move(f->consoles, from, to);
+
+	return r < 0 ? r : console_end_move(f->consoles, from, to, true);
+}
+
+static bool is_named(const char *name, void *user)
+{
+	return strcmp(name, user) == 0;
+}
+
+/* Whether a path below the directory is there. */
+static bool there(struct fixture *f, const char *name)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/%s", f->directory, name);
+	return access(path, F_OK) == 0;
+}
+
+/* Whoever moved it was killed halfway: before the database was changed, and after. */
+static void test_settle(void **state)
+{
+	struct fixture *f = *state;
+
+	run(f, "echo one");
+	assert_int_equal(console_begin_move(f->consoles, "c1", "c2"), 0);
+	assert_false(there(f, "consoles/c1"));
+	assert_int_equal(consoles_settle(f->consoles, is_named, (char *)"c1"), 0);
+	assert_true(there(f, "consoles/c1/ring"));
+	assert_int_equal(console_begin_move(f->consoles, "c1", "c2"), 0);
+	assert_int_equal(consoles_settle(f->consoles, is_named, (char *)"c2"), 0);
+	assert_true(there(f, "consoles/c2/ring"));
+	assert_int_equal(console_begin_move(f->consoles, "c2", ""), 0);
+	assert_int_equal(consoles_settle(f->consoles, is_named, (char *)"c2"), 0);
+	assert_true(there(f, "consoles/c2/ring"));
+	assert_string_equal(text_of(f), "one\r\n");
+
+	/* Of two that went the first could not be removed. */
+	assert_int_equal(console_begin_move(f->consoles, "c2", ""), 0);
+	close_console(f);
+	open_console(f, CAPACITY);
+	assert_int_equal(move_console(f, "c1", "c2"), 0);
+	assert_int_equal(console_begin_move(f->consoles, "c2", ""), 0);
+	assert_int_equal(consoles_settle(f->consoles, is_named, (char *)"other"), 0);
+	assert_false(there(f, "consoles/c2"));
+	assert_false(there(f, "consoles/.c2:"));
+	assert_false(there(f, "run/c1"));
+}
+
 static void test_rename(void **state)
 {
 	struct fixture *f = *state;
 
 	run(f, "echo one");
-	assert_int_equal(console_rename(f->consoles, "c1", "../c2"), -EINVAL);
-	assert_int_equal(console_rename(f->consoles, "c1", "c2"), 0);
+	assert_int_equal(console_begin_move(f->consoles, "c1", "../c2"), -EINVAL);
+	assert_int_equal(move_console(f, "c1", "c2"), 0);
 	run(f, "echo two");
 	assert_string_equal(text_of(f), "one\r\ntwo\r\n");
 	start(f, "exec sleep 60", CONSOLE_RESTART_NO);
-	assert_int_equal(console_rename(f->consoles, "c2", "c1"), -EBUSY);
+	assert_int_equal(console_begin_move(f->consoles, "c2", "c1"), -EBUSY);
 	assert_int_equal(console_stop(f->console, 0), 0);
 	wait_for(f, f->exits == 3);
-	assert_int_equal(console_rename(f->consoles, "c2", "c1"), 0);
+	assert_int_equal(move_console(f, "c2", "c1"), 0);
 }
 
 static void test_broken_ring(void **state)
