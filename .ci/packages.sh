@@ -6,7 +6,7 @@ build_packages='gcc g++ libc6-dev meson ninja-build pkg-config libuv1-dev libweb
 client_packages='lxd-client'
 test_packages='libcmocka-dev clang libclang-rt-14-dev clang-format curl python3 python3-pytest python3-pytest-xdist
 	python3-pytest-timeout python3-pylxd python3-websockets python3-yaml nodejs npm scdoc lxc busybox-static qemu-system-x86
-	spice-client-gtk gir1.2-spiceclientglib-2.0 python3-gi xvfb virt-viewer asciinema systemd clang-tidy cppcheck valgrind'
+	spice-client-gtk gir1.2-spiceclientglib-2.0 python3-gi xvfb virt-viewer asciinema systemd clang-tidy cppcheck valgrind llvm'
 guest_kernel='linux-image-cloud-amd64'
 
 say() {

@@ -93,7 +93,7 @@ def cpu_seconds(pid):
 
 def instrumented(pid):
     """Whether the process runs under AddressSanitizer, which keeps freed memory."""
-    return "asan" in Path(f"/proc/{pid}/maps").read_text()
+    return b"__asan_" in Path(f"/proc/{pid}/exe").read_bytes()
 
 
 # --- servers ---
