@@ -28,8 +28,6 @@ static const char *go_kind(const json_t *value)
 static const char *go_type(enum body_type type)
 {
 	switch (type) {
-	case BODY_INTEGER:
-		return "int";
 	case BODY_BOOLEAN:
 		return "bool";
 	case BODY_STRINGS:

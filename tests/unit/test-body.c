@@ -124,6 +124,7 @@ static void test_types(void **state)
 	refused("{\"strings\":[1]}", BODY_WHOLE, FIELD("number", "strings", "string"));
 	refused("{\"map\":{\"a\":5}}", BODY_WHOLE, FIELD("number", "map", "string"));
 	refused("{\"map\":[]}", BODY_WHOLE, FIELD("array", "map", "map[string]string"));
+	refused("{\"maps\":[]}", BODY_WHOLE, FIELD("array", "maps", "map[string]map[string]string"));
 	refused("{\"maps\":{\"a\":\"b\"}}", BODY_WHOLE, FIELD("string", "maps", "map[string]string"));
 	refused("{\"maps\":{\"a\":{\"b\":1}}}", BODY_WHOLE, FIELD("number", "maps", "string"));
 	refused("{\"object\":3}", BODY_WHOLE, FIELD("number", "object", "struct"));
