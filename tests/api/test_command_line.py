@@ -58,13 +58,14 @@ def test_directory_that_cannot_be(tmp_path):
     assert result.returncode == 1 and "no-such-group" in result.stderr
 
 
-def test_notify(tmp_path, monkeypatch):
-    """sd_notify(3): READY=1 when it serves, STOPPING=1 when it ends."""
-    path = tmp_path / "notify"
+@pytest.mark.parametrize("abstract", [False, True])
+def test_notify(tmp_path, monkeypatch, abstract):
+    """sd_notify(3): READY=1 when it serves, STOPPING=1 when it ends; on a socket that may have no file, unix(7)."""
+    path = f"{'@' * abstract}{tmp_path}/notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(str(path))
+        manager.bind(path.replace("@", "\0"))
         manager.settimeout(20)
-        monkeypatch.setenv("NOTIFY_SOCKET", str(path))
+        monkeypatch.setenv("NOTIFY_SOCKET", path)
         daemon = Daemon()
         daemon.start()
         assert manager.recv(100).split(b"\n")[0] == b"READY=1"

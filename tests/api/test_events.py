@@ -85,6 +85,7 @@ def listen(request, server):
     "query, status, text",
     [
         ("?type=bogus", 500, '"bogus" isn\'t a supported event type'),
+        ("?project=other", 500, "Project not found"),
         ("?all-projects=true&project=default", 500, "Cannot specify a project when requesting all projects"),
     ],
 )

@@ -272,6 +272,25 @@ def test_stalled(make, open_session, follow, query, told):
         assert len(pieces) == 1 and len(body) < len(whole) and body.endswith(whole[-900 * KIB :])
 
 
+def test_stalled_recording(make, open_session, follow):
+    """Promise 3: a recording has a marker where bytes are missing, and goes on with what came later."""
+    instance = make("sh -c 'stty raw -echo; echo ready; read go; seq 1 1000000; echo end; read go'")
+    instance.wait_log(b"ready\n")
+    stalled = follow(instance, "&format=asciicast")
+    session = open_session(instance)
+    session.type("\n")
+    instance.wait_log(b"end\n")
+    session.type("\n")
+    instance.wait_status(STOPPED)
+    events = [json.loads(line) for line in stalled.rest().splitlines()[1:]]
+    (at,) = [n for n, event in enumerate(events) if re.fullmatch(r"\[consoled: \d+ bytes skipped\]", event[2])]
+    assert events[at][1] == "m"
+    first, second = ["".join(text for _, kind, text in part if kind == "o") for part in (events[:at], events[at:])]
+    skipped, whole = int(re.search(r"\d+", events[at][2])[0]), (b"ready\n" + sequence(1, 1000000) + b"end\n").decode()
+    assert len(first) + skipped + len(second) == len(whole)
+    assert whole.startswith(first) and whole.endswith(second)
+
+
 def test_a_hundred(make, open_session, follow, daemon):
     """Log: a hundred followers, of whom half do not read, cost at most 64 KiB each and see what is printed at once."""
     instance = make("sh -c 'stty raw -echo; echo ready; read go; seq 1 300000; echo end; exec cat'")

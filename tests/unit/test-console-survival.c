@@ -203,6 +203,45 @@ static void test_keeper_hopeless(void **state)
 	assert_true(ends_with(text_of(f), "again\r\n"));
 }
 
+/* There may be no memory for another one just then. */
+static void test_keeper_revived_later(void **state)
+{
+	struct fixture *f = *state;
+	char *path = f->consoles->keepers[CONSOLE_PROGRAM];
+
+	start(f, "echo ready; until test -e $F; do sleep 0.02; done; echo end; exit 8", CONSOLE_RESTART_NO);
+	wait_for(f, f->starts == 1 && ends_with(text_of(f), "ready\r\n"));
+	f->consoles->keepers[CONSOLE_PROGRAM] = (char *)"/nonexistent/keeper";
+	assert_int_equal(kill(console_keeper_pid(f->console), SIGKILL), 0);
+	wait_for(f, f->console->deaths == 2); /* its own, and of the one that was not started */
+	f->consoles->keepers[CONSOLE_PROGRAM] = path;
+	assert_int_equal(console_pid(f->console), f->pid);
+	set_flag(f);
+	wait_for(f, f->exits == 1);
+	assert_true(f->exit.known);
+	assert_int_equal(WEXITSTATUS(f->exit.status), 8);
+	assert_string_equal(text_of(f), "ready\r\nend\r\n");
+}
+
+/* One whose keepers cannot be started any more is not left running unseen. */
+static void test_keeper_lost(void **state)
+{
+	struct fixture *f = *state;
+	char *path = f->consoles->keepers[CONSOLE_PROGRAM];
+	pid_t pid;
+
+	start(f, "exec sleep 60", CONSOLE_RESTART_ALWAYS);
+	wait_for(f, f->starts == 1);
+	pid = f->pid;
+	f->consoles->keepers[CONSOLE_PROGRAM] = (char *)"/nonexistent/keeper";
+	assert_int_equal(kill(console_keeper_pid(f->console), SIGKILL), 0);
+	wait_for(f, f->exits == 1);
+	f->consoles->keepers[CONSOLE_PROGRAM] = path;
+	assert_false(f->again);
+	assert_false(console_running(f->console));
+	wait_for(f, kill(pid, 0) < 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -216,6 +255,8 @@ int main(void)
 		with(test_keeper_killed_unread),
 		with_small(test_keeper_killed_in_flood),
 		with(test_keeper_hopeless),
+		with(test_keeper_revived_later),
+		with(test_keeper_lost),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

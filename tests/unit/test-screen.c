@@ -356,6 +356,34 @@ static void test_scrollback(void **state)
 	screen_destroy(screen);
 }
 
+static void test_modes(void **state)
+{
+	struct screen *screen = create(10, 3, 0);
+
+	feed(screen, "ab\033[?1048h\033[3;5Hx\033[?1048lc"); /* the cursor, kept and back */
+	expect(screen, "abc\n\n    x\n");
+	feed(screen, "\033[2;1Hone\033[4h\033[2;1H1\033[4l\033[12h2"); /* inserts; no mode 12 */
+	expect(screen, "abc\n12ne\n    x\n");
+	feed(screen, "\033[1;1;1;1;1T"); /* mouse tracking, which scrolls nothing */
+	expect(screen, "abc\n12ne\n    x\n");
+	feed(screen, "\033[2;2H\033[?K\033[3;1H\033[?J");
+	expect(screen, "abc\n1\n");
+	screen_destroy(screen);
+}
+
+/* REP, over more than it prints at once. */
+static void test_repeat(void **state)
+{
+	struct screen *screen = create(500, 2, 0);
+	char line[501];
+
+	memset(line, 'x', 400);
+	memcpy(line + 400, "!\n", 3);
+	feed(screen, "x\033[399b!");
+	expect(screen, line);
+	screen_destroy(screen);
+}
+
 static void test_alternate(void **state)
 {
 	struct screen *screen = create(10, 3, 0);
@@ -537,6 +565,8 @@ int main(void)
 		cmocka_unit_test(test_pieces),
 		cmocka_unit_test(test_bounds),
 		cmocka_unit_test(test_scrollback),
+		cmocka_unit_test(test_modes),
+		cmocka_unit_test(test_repeat),
 		cmocka_unit_test(test_alternate),
 		cmocka_unit_test(test_wrap),
 		cmocka_unit_test(test_wide_halves),
