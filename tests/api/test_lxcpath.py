@@ -546,7 +546,7 @@ def test_other_lxcpath(own_daemon, foreign, listen):
     assert own_daemon.api.read("/1.0/instances") == [container.url]
     container.stop()
     listener = listen(on=own_daemon)
-    set_lxcpath(own_daemon, other)
+    set_lxcpath(own_daemon, f"{other}//")
     listener.action("instance-deleted", container.url)
     listener.action("instance-created", "/1.0/instances/o")
     assert own_daemon.api.read("/1.0/instances") == ["/1.0/instances/o"]

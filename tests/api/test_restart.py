@@ -56,6 +56,24 @@ def test_killed_ten_times(own_daemon, open_session):
     assert instance.status == STOPPED
 
 
+def test_log_that_cannot_be_opened(own_daemon):
+    """An instance without its log is left out, in words; it is there again when its log is."""
+    for name in ("a", "b"):
+        own_daemon.create(name, "echo hello").start().wait_status(STOPPED)
+    own_daemon.terminate()
+    ring = own_daemon.directory / "consoles/a/ring"
+    kept = ring.rename(own_daemon.directory / "kept")
+    ring.mkdir()
+    own_daemon.start()
+    assert own_daemon.api.read("/1.0/instances") == ["/1.0/instances/b"]
+    assert "instance a was not loaded" in own_daemon.stderr()
+    own_daemon.terminate()
+    ring.rmdir()
+    kept.rename(ring)
+    own_daemon.start()
+    assert own_daemon.api.get("/1.0/instances/a/console").body == b"hello\r\n"
+
+
 def test_frozen_stays_frozen(own_daemon):
     """Promise 10: so does the state."""
     instance = own_daemon.create("x", "sh -i").start().freeze()

@@ -697,6 +697,26 @@ static void test_starts_frozen(void **state)
 	expect_log(f, READY);
 }
 
+/* A machine that stays when its guest has powered it off stands still, and cannot go on. */
+static void test_thaw_refused(void **state)
+{
+	struct fixture *f = *state;
+
+	keep_guest(f, starting, "-no-shutdown", NULL, false);
+	expect_state(f, KEEPER_STARTING);
+	expect_frozen(f, false);
+	expect_log(f, READY);
+	type(f, POWER_OFF);
+	expect_frozen(f, true);
+	say(f, (struct wire_message){.type = WIRE_FREEZE, .frozen = false});
+	hear(f);
+	assert_int_equal(f->message.type, WIRE_REFUSED);
+	assert_int_equal(f->message.state.error, -EIO);
+	assert_string_equal(f->text, "QEMU: Resetting the Virtual Machine is required");
+	stop(f, 0, false);
+	expect_good_end(f);
+}
+
 static void test_stop_of_frozen(void **state)
 {
 	struct fixture *f = *state;
@@ -854,6 +874,22 @@ static void test_keeper_killed_then_all_works(void **state)
 	expect_end(f);
 }
 
+/* The daemon has nothing of the terminal any more, or never had: it is opened anew. */
+static void test_keeper_killed_and_no_terminal(void **state)
+{
+	struct fixture *f = *state;
+
+	start(f);
+	expect_log(f, READY);
+	kill_keeper(f);
+	close_fd(&f->master);
+	close_fd(&f->input);
+	go_on(f);
+	assert_true(f->master >= 0 && f->input >= 0);
+	type(f, "x");
+	expect_log(f, READY "x");
+}
+
 static void test_frozen_without_keeper(void **state)
 {
 	struct fixture *f = *state;
@@ -988,6 +1024,7 @@ int main(void)
 		with(test_freezes_in_a_row),
 		with(test_frozen_by_others),
 		with(test_starts_frozen),
+		with(test_thaw_refused),
 		with(test_stop_of_frozen),
 		with(test_kill_of_frozen),
 		with(test_failure),
@@ -998,6 +1035,7 @@ int main(void)
 		with(test_stop_while_starting),
 		with(test_keeper_killed_under_output),
 		with(test_keeper_killed_then_all_works),
+		with(test_keeper_killed_and_no_terminal),
 		with(test_frozen_without_keeper),
 		with(test_end_without_keeper),
 		with(test_keeper_killed_while_starting),
