@@ -136,6 +136,8 @@ int instances_apply(const char *key, const char *value, void *user, struct error
 	limits_set(instances->limits, key, value);
 	if (strcmp(key, "limits.database_size") == 0)
 		return store_limit(instances->store, instances->limits->database_size, error);
+	if (strcmp(key, "limits.drawings") == 0)
+		drawings_look(&instances->drawings);
 	return 0;
 }
 
@@ -179,6 +181,7 @@ int instances_init(struct instances *instances, struct error *error)
 	list_init(&instances->waiting);
 	list_init(&instances->doomed);
 	list_init(&instances->crowded);
+	drawings_init(&instances->drawings, instances->limits);
 	instances->count = 0;
 	uv_timer_init(instances->loop, &instances->ticker);
 	instances->ticker.data = instances;

@@ -2,6 +2,7 @@
 /* The registry of instances, and what they all need. */
 #pragma once
 
+#include "instances/drawing.h"
 #include "instances/others.h"
 #include "instances/settings.h"
 #include "instances/store.h"
@@ -39,6 +40,7 @@ struct instances {
 	unsigned int count;
 	struct list waiting; // session::waiting: sessions with a deadline
 	struct list doomed;  // instance::doomed: ephemeral ones that have ended
+	struct drawings drawings;
 	struct list crowded; // instance::crowded: with many sessions, most of which have yet to get some output
 	uv_timer_t serving;  /* runs while that is not empty */
 	uv_timer_t ticker;   /* once a second while one of the two is not empty */

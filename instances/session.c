@@ -168,7 +168,6 @@ json_t *session_json(const struct session *session)
 	return json;
 }
 
-/* Beside the secrets, for who wants to come back and go on from there. */
 static int tell_offset(struct session *session)
 {
 	struct operation *operation = session->operation;
@@ -179,6 +178,12 @@ static int tell_offset(struct session *session)
 		operation->metadata = json_object();
 	return json_object_set_new(operation->metadata, "offset",
 				   json_integer((json_int_t)session->kind->offset(session)));
+}
+
+void session_tell_offset(struct session *session)
+{
+	if (tell_offset(session) < 0)
+		log_warn("console of %s: no memory to tell the offset", session->instance->row.name);
 }
 
 /* --- news --- */
@@ -206,14 +211,11 @@ void session_instance_ended(struct session *session, uint64_t end)
 
 void session_attach(struct session *session)
 {
-	struct instance *instance = session->instance;
-
 	list_remove(&session->waiting);
 	session->attached = true;
 	session->attached_at = timestamp_now();
 	session->attached_hrtime = uv_hrtime();
-	if (tell_offset(session) < 0)
-		log_warn("console of %s: no memory to tell the offset", instance->row.name);
+	session_tell_offset(session);
 	tell(session, HISTORY_ATTACHED);
 }
 

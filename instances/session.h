@@ -139,6 +139,10 @@ void session_timeout(struct session *session);
 /* It is attached from now on, no longer pending: no deadline, its offset settled, and LXD's lifecycle event. */
 void session_attach(struct session *session);
 
+/* Says in the operation, beside the secrets, where its output begins, for who wants to come back and go on from there.
+ */
+void session_tell_offset(struct session *session);
+
 /* Ends it. The second and later calls do nothing. */
 void session_end(struct session *session, enum operation_status status, const char *error, unsigned int code,
 		 const char *reason);

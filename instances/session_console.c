@@ -159,22 +159,64 @@ static void send_end(struct console_session *session)
 	list_remove(&session->base.waiting);
 }
 
+/* The boot that `offset` is in, as far as the ring knows. */
+static uint32_t boot_at(const struct ring *ring, uint64_t offset)
+{
+	struct ring_boot boots[BOOTS_MAX];
+	size_t count = ring_boots(ring, boots, BOOTS_MAX);
+	uint32_t number = count ? boots[0].number - 1 : 0;
+
+	for (size_t i = 0; i < count && boots[i].offset <= offset; i++)
+		number = boots[i].number;
+	return number;
+}
+
+/* What the client gets is read from `offset` on; as far as it is concerned it begins at `began`. */
+static void place_cursor(struct console_session *session, uint64_t offset, uint64_t began)
+{
+	cursor_init(&session->cursor, session->base.instance->console, offset);
+	session->cursor.taken = taken_by_client;
+	session->began = began;
+	session->boot = boot_at(ring_of(session), began);
+}
+
 /* --- the drawing that some get first --- */
 
 static void give_up_drawing(struct console_session *session, int error)
 {
-	log_warn("console of %s: its screen was not drawn: %s", session->base.instance->row.name, strerror(-error));
+	const char *why = error == -EMSGSIZE ? "it is too large (limits.answers_size)" : strerror(-error);
+	char notice[NOTICE_SIZE];
+	size_t length = session->config.quiet ? 0 : add_notice(notice, 0, "the screen was not drawn: %s", why);
+
+	log_info("console of %s: a screen was not drawn: %s", session->base.instance->row.name, why);
 	session->cursor.offset = MAX(session->cursor.offset, session->drawing.until);
-	drawing_finish(&session->drawing);
+	drawing_replace(&session->drawing, notice, length);
 }
 
-static void begin_drawing(struct console_session *session)
+/*
+ * Its turn has come. Until then there was no cursor that anybody could have been held back for. Of an instance that has
+ * ended meanwhile the next boot is not for this client.
+ */
+static void begin_drawing(struct drawing *drawing)
 {
-	int r = drawing_begin(&session->drawing, session->base.instance->console, session->config.scrollback);
+	struct console_session *session = container_of(drawing, struct console_session, drawing);
+	uint64_t until = session->ending ? session->end : ring_head(ring_of(session));
+	struct console *console = session->base.instance->console;
+	int r = drawing_begin(drawing, console, until, session->config.scrollback);
 
-	session->began = session->drawing.until;
+	place_cursor(session, ring_tail(ring_of(session)), until);
 	if (r < 0)
 		give_up_drawing(session, r);
+	if (session->base.attached)
+		session_tell_offset(&session->base);
+	websocket_want_write(session->data);
+}
+
+static void await_drawing(struct console_session *session)
+{
+	session->began = session->cursor.offset = ring_head(ring_of(session));
+	list_init(&session->cursor.link);
+	drawing_await(&session->drawing, &session->base.instance->instances->drawings, begin_drawing);
 }
 
 static void draw(struct console_session *session)
@@ -221,6 +263,8 @@ static bool has_next(const struct console_session *session)
 
 static void pump(struct console_session *session)
 {
+	if (drawing_waits(&session->drawing))
+		return; /* begin_drawing() goes on */
 	if (drawing_unfinished(&session->drawing))
 		draw(session);
 	for (unsigned int i = 0; i < FRAMES_PER_TURN && !drawing_unfinished(&session->drawing); i++) {
@@ -382,18 +426,6 @@ static uint64_t first_offset(const struct console_session *session)
 	return boot_or_head(session);
 }
 
-/* The boot that `offset` is in, as far as the ring knows. */
-static uint32_t boot_at(const struct ring *ring, uint64_t offset)
-{
-	struct ring_boot boots[BOOTS_MAX];
-	size_t count = ring_boots(ring, boots, BOOTS_MAX);
-	uint32_t number = count ? boots[0].number - 1 : 0;
-
-	for (size_t i = 0; i < count && boots[i].offset <= offset; i++)
-		number = boots[i].number;
-	return number;
-}
-
 static void data_open(struct websocket *websocket, void *user)
 {
 	static const char blind[] = "\r\n[consoled: another program reads this console; what it prints now is not "
@@ -450,12 +482,10 @@ static int on_connect(struct session *base, int fd)
 
 	if (r < 0)
 		return r;
-	cursor_init(&session->cursor, instance->console, offset);
-	session->cursor.taken = taken_by_client;
-	session->began = session->cursor.offset;
 	if (session->config.replay == SESSION_REPLAY_SCREEN)
-		begin_drawing(session);
-	session->boot = boot_at(ring_of(session), session->began);
+		await_drawing(session);
+	else
+		place_cursor(session, offset, offset);
 	session_attach(base);
 	apply_size(session);
 	return 0;

@@ -150,6 +150,7 @@ static int failed(const struct store *store, struct error *error)
 	switch (code & 0xff) {
 	case SQLITE_FULL:
 		r = -ENOSPC;
+		reason = "database or disk is full (limits.database_size)";
 		break;
 	case SQLITE_NOMEM:
 		r = -ENOMEM;

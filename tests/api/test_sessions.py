@@ -318,7 +318,7 @@ def test_resume_too_late(make, open_session):
         ({"offset": -2}, "offset: a number of bytes, not -2"),
         ({"offset": 8, "replay": "log"}, "offset: is a replay of its own, and goes with no other"),
         ({"offset": 1 << 40}, "offset: the log ends at 6"),
-        ({"replay": "screen", "scrollback": 1001}, "scrollback: 0 to 1000 lines"),
+        ({"replay": "screen", "scrollback": 1001}, "scrollback: 0 to 1000 lines (limits.scrollback)"),
         ({"notices": 1}, "json: cannot unmarshal number into Go struct field InstanceConsolePost.notices of type bool"),
     ],
 )
