@@ -51,7 +51,8 @@ static int check_additions(const struct console_request *wanted, const struct li
 	if (wanted->offset >= 0 && *wanted->replay)
 		return error_set(error, -EINVAL, "offset: is a replay of its own, and goes with no other");
 	if (wanted->scrollback < -1 || wanted->scrollback > (int64_t)limits->scrollback)
-		return error_set(error, -EINVAL, "scrollback: 0 to %" PRIu64 " lines", limits->scrollback);
+		return error_set(error, -EINVAL, "scrollback: 0 to %" PRIu64 " lines (limits.scrollback)",
+				 limits->scrollback);
 	return 0;
 }
 
