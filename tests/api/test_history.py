@@ -319,9 +319,9 @@ def test_watched_while_they_come_and_go(echo, open_session):
 def test_survives_a_restart(own_daemon, open_session):
     """Promise 10: what was done to the last moment, the end of the sessions with the daemon included."""
     instance = own_daemon.create("x", ECHO).start()
+    instance.wait_log(b"ready")
     instance.clear_log()
     session = open_session(instance)
-    instance.wait_log(b"ready")
     wait_for(instance, "attached")
     acts = history(instance)
     own_daemon.terminate()
