@@ -45,11 +45,12 @@ static const char *go_type(enum body_type type)
 
 /*
  * The number as the client wrote it, which Go quotes in its error and the parsed document no longer has: what follows
- * the first `"name" :` in the body. Only ever used for words.
+ * the next `"name" :` in the body, from `*from` on. Only ever used for words. A name may come in a thousand spellings,
+ * in their order: each search goes on where the last one has ended.
  */
-static void literal_of(const struct request *request, const char *name, char literal[static 32])
+static void literal_of(const struct request *request, const char **from, const char *name, char literal[static 32])
 {
-	const char *text = request->body, *end = text + request->body_length;
+	const char *text = *from, *end = request->body + request->body_length;
 	size_t length = strlen(name), used = 0;
 
 	literal[0] = '\0';
@@ -58,6 +59,7 @@ static void literal_of(const struct request *request, const char *name, char lit
 			break;
 	for (text += length + 2; text < end && (isspace((unsigned char)*text) || *text == ':'); text++)
 		;
+	*from = text < end ? text : end;
 	while (text < end && used < 31 && (isalnum((unsigned char)*text) || strchr("+-.", *text)))
 		literal[used++] = *text++;
 	literal[used] = '\0';
@@ -91,14 +93,14 @@ static bool all_strings(const json_t *value, const json_t **odd)
 	return true;
 }
 
-static int take_integer(const json_t *value, const struct request *request, const char *type,
+static int take_integer(const json_t *value, const struct request *request, const char **from, const char *type,
 			const struct body_field *field, struct error *error)
 {
 	double number = json_number_value(value);
 	char literal[32] = "";
 
 	if (json_is_number(value)) {
-		literal_of(request, field->name, literal);
+		literal_of(request, from, field->name, literal);
 		if (!strpbrk(literal, ".eE") && fabs(number) < 9.2e18) {
 			*(int64_t *)field->target = (int64_t)number;
 			return 0;
@@ -123,15 +125,15 @@ static int take_maps(json_t *value, const char *type, const struct body_field *f
 	return 0;
 }
 
-static int take(json_t *value, const struct request *request, const char *type, const struct body_field *field,
-		struct error *error)
+static int take(json_t *value, const struct request *request, const char **from, const char *type,
+		const struct body_field *field, struct error *error)
 {
 	const json_t *odd;
 
 	if (json_is_null(value))
 		return 0;
 	if (field->type == BODY_INTEGER)
-		return take_integer(value, request, type, field, error);
+		return take_integer(value, request, from, type, field, error);
 	if (field->type == BODY_STRING && json_is_string(value)) {
 		*(const char **)field->target = json_string_value(value);
 		return 0;
@@ -159,7 +161,7 @@ static int take(json_t *value, const struct request *request, const char *type, 
 int body_decode_object(json_t *object, const struct request *request, const char *type, const struct body_field *fields,
 		       struct error *error)
 {
-	const char *key;
+	const char *key, *from = request->body;
 	json_t *value;
 	int r;
 
@@ -167,7 +169,7 @@ int body_decode_object(json_t *object, const struct request *request, const char
 		for (const struct body_field *field = fields; field->name; field++) {
 			if (strcasecmp(field->name, key) != 0)
 				continue;
-			r = take(value, request, type, field, error);
+			r = take(value, request, &from, type, field, error);
 			if (r < 0)
 				return r;
 		}
@@ -213,6 +215,24 @@ static int check_rest(const struct request *request, int position, struct error 
 	return 0;
 }
 
+/* Each value but the first comes behind one of these, outside of strings. */
+static bool has_too_many_values(const struct request *request)
+{
+	const char *text = request->body, *end = text + request->body_length;
+	unsigned int values = 1;
+	bool string = false;
+
+	for (; text < end && values <= BODY_VALUES_MAX; text++) {
+		if (*text == '"')
+			string = !string;
+		else if (string && *text == '\\')
+			text++;
+		else if (!string)
+			values += *text == ',' || *text == ':' || *text == '[' || *text == '{';
+	}
+	return values > BODY_VALUES_MAX;
+}
+
 int body_decode(const struct request *request, enum body_mode mode, const char *type, const struct body_field *fields,
 		json_t **document, struct error *error)
 {
@@ -222,6 +242,9 @@ int body_decode(const struct request *request, enum body_mode mode, const char *
 	*document = NULL;
 	if (is_blank(request->body, request->body_length))
 		return error_set(error, -EINVAL, mode == BODY_WHOLE ? "unexpected end of JSON input" : "EOF");
+	if (has_too_many_values(request))
+		return error_set(error, -EINVAL, "Request body has too many values: %d are as many as are read",
+				 BODY_VALUES_MAX);
 	*document = json_loadb(request->body, request->body_length,
 			       JSON_DECODE_ANY | JSON_DISABLE_EOF_CHECK | JSON_DECODE_INT_AS_REAL, &problem);
 	if (!*document)

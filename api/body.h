@@ -11,6 +11,12 @@
 #include <jansson.h>
 #include <stdbool.h>
 
+/*
+ * Values in a body, as far as its bytes tell: clients send a dozen, an instance with very many keys some hundreds. Each
+ * costs a microsecond and more, all at once, until it is parsed, checked, stored and shown.
+ */
+#define BODY_VALUES_MAX 4096
+
 enum body_mode {
 	BODY_WHOLE,  /* json.Unmarshal: nothing may follow the value */
 	BODY_STREAM, /* json.Decoder: what follows is not looked at; an empty body is "EOF" */
@@ -34,7 +40,8 @@ struct body_field {
 
 /*
  * Parses the request's body into `*document`, which owns what the fields borrow, and takes the `fields` (ended by one
- * without a name) from it. `type` is Go's name, "InstanceConsolePost". -EINVAL with Go's words.
+ * without a name) from it. `type` is Go's name, "InstanceConsolePost". -EINVAL with Go's words, or for more than
+ * BODY_VALUES_MAX values.
  */
 int body_decode(const struct request *request, enum body_mode mode, const char *type, const struct body_field *fields,
 		json_t **document, struct error *error);

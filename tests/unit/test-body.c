@@ -6,7 +6,10 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <uv.h>
 
 #include <cmocka.h>
 
@@ -107,6 +110,82 @@ static void test_stream_ignores_the_rest(void **state)
 	json_decref(document);
 }
 
+/* What costs the same as very many requests is not parsed; what looks like values within a string is none. */
+static void test_too_many_values(void **state)
+{
+	static const char *const pieces[] = {"0,", "[],", "{},", "{\"a\":0},", "\"\\\"\",", "["};
+	static const char *const words = "Request body has too many values: 4096 are as many as are read";
+	struct error error = {0};
+	struct fields fields;
+	json_t *document;
+
+	for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
+		size_t length = strlen(pieces[i]);
+		char *text = malloc(5000 * length + 16), *end = stpcpy(text, "[");
+
+		for (int j = 0; j < 5000; j++)
+			end = stpcpy(end, pieces[i]);
+		strcpy(end, "0]");
+		assert_int_equal(decode(text, BODY_STREAM, &fields, &document, &error), -EINVAL);
+		assert_string_equal(error_text(&error), words);
+		text[1 + 1000 * length] = '\0';
+		assert_int_equal(decode(text, BODY_STREAM, &fields, &document, &error), -EINVAL);
+		assert_string_not_equal(error_text(&error), words);
+		free(text);
+	}
+	{
+		char *text = malloc(16384), *end = stpcpy(text, "{\"string\":\"");
+
+		memset(end, ',', 10000);
+		strcpy(end + 10000, "\\\",,[\"}");
+		assert_int_equal(decode(text, BODY_WHOLE, &fields, &document, &error), 0);
+		assert_int_equal(strlen(fields.string), 10004);
+		json_decref(document);
+		free(text);
+	}
+}
+
+/* The least of five times, in nanoseconds, that a body with so many spellings of a name behind a megabyte takes. */
+static uint64_t time_spellings(unsigned int count)
+{
+	char *text = malloc(2 << 20), *end = stpcpy(text, "{\"x\":\"");
+	uint64_t least = UINT64_MAX, start;
+	struct error error = {0};
+	struct fields fields;
+	json_t *document;
+
+	memset(end, 'x', 1 << 20);
+	end = stpcpy(end + (1 << 20), "\"");
+	for (unsigned int i = 0; i < count; i++) {
+		char name[] = "integer";
+
+		for (unsigned int j = 0; j < strlen(name); j++)
+			name[j] = (char)(i & 1U << j ? name[j] - 'a' + 'A' : name[j]);
+		end += sprintf(end, ",\"%s\":%u", name, i);
+	}
+	strcpy(end, "}");
+	for (int i = 0; i < 5; i++) {
+		start = uv_hrtime();
+		assert_int_equal(decode(text, BODY_WHOLE, &fields, &document, &error), 0);
+		assert_int_equal(fields.integer, count - 1);
+		json_decref(document);
+		if (uv_hrtime() - start < least)
+			least = uv_hrtime() - start;
+	}
+	free(text);
+	return least;
+}
+
+/* The body is not gone through once for each spelling of a name; and each has its own number. */
+static void test_many_spellings(void **state)
+{
+	uint64_t one = time_spellings(1);
+
+	assert_in_range(time_spellings(128), 1, 3 * one);
+	refused("{\"integer\":1,\"Integer\":2.5}", BODY_WHOLE,
+		"json: cannot unmarshal number 2.5 into Go struct field Thing.integer of type int");
+}
+
 static void test_types(void **state)
 {
 #define FIELD(value, name, type) "json: cannot unmarshal " value " into Go struct field Thing." name " of type " type
@@ -134,9 +213,10 @@ static void test_types(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_fields), cmocka_unit_test(test_absent),
-		cmocka_unit_test(test_syntax), cmocka_unit_test(test_stream_ignores_the_rest),
-		cmocka_unit_test(test_types),
+		cmocka_unit_test(test_fields),         cmocka_unit_test(test_absent),
+		cmocka_unit_test(test_syntax),         cmocka_unit_test(test_stream_ignores_the_rest),
+		cmocka_unit_test(test_types),          cmocka_unit_test(test_too_many_values),
+		cmocka_unit_test(test_many_spellings),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
