@@ -78,7 +78,6 @@ struct exchange {
 	struct buffer body;
 	struct watch *watch; /* NULL unless deferred */
 	size_t unsent;       /* its part of http::unsent */
-	bool bad_target;
 	bool cancelled;
 };
 
@@ -129,8 +128,6 @@ static const struct refusal *find_refusal(const struct exchange *exchange, const
 	if (MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)->header_size >
 	    exchange->http->limits->head_size)
 		return &refusal_head_size;
-	if (exchange->bad_target)
-		return &refusal_bad_request;
 	if (!field(connection, "Host") && strcmp(version, MHD_HTTP_VERSION_1_0) != 0)
 		return &refusal_no_host;
 	if (coding && strcasecmp(coding, "chunked") != 0)
@@ -340,19 +337,39 @@ static enum MHD_Result answer(struct exchange *exchange)
 	return MHD_YES;
 }
 
-/* The first line of a request has been read. `target` is as the client sent it, and gets changed after this. */
+static void *refuse_target(const struct visit *visit, const struct refusal *refusal)
+{
+	refusal_write(visit->fd, refusal);
+	shutdown(visit->fd, SHUT_RDWR);
+	return NULL;
+}
+
+/*
+ * The first line of a request has been read. `target` is as the client sent it, and gets changed after this. One that
+ * is refused is refused here, and without an exchange: libmicrohttpd would be left without memory by very many
+ * parameters, have no words for that, and forget what it was given.
+ */
 static void *on_target(void *context, const char *target, struct MHD_Connection *connection)
 {
 	struct visit *visit = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
-	struct exchange *exchange = visit ? calloc(1, sizeof(*exchange)) : NULL;
+	struct http *http = context;
+	struct exchange *exchange;
 
+	if (!visit)
+		return NULL;
+	if (strlen(target) > http->limits->head_size)
+		return refuse_target(visit, &refusal_head_size);
+	exchange = calloc(1, sizeof(*exchange));
 	if (!exchange)
 		return NULL;
 	list_init(&exchange->link);
 	exchange->visit = visit;
-	exchange->http = context;
+	exchange->http = http;
 	exchange->connection = connection;
-	exchange->bad_target = request_set_target(&exchange->request, target) < 0;
+	if (request_set_target(&exchange->request, target) < 0) {
+		free(exchange);
+		return refuse_target(visit, &refusal_bad_request);
+	}
 	return exchange;
 }
 
