@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * An instance: one byte for its type, then its config and its devices as JSON, with a NUL between. What the checks let
- * pass becomes what a keeper is told: a program, a serial device, liblxc's items, QEMU's words, none of which says more
- * than one thing.
+ * pass becomes what a keeper is told: a program, a serial device, liblxc's items, QEMU's words; none gives the console
+ * away.
  */
 #include "instances/config.h"
 #include "instances/driver.h"
@@ -17,11 +17,12 @@
 
 #define cleanup_items __attribute__((cleanup(items_finish)))
 
+/* They are set one by one, so that a value may have several lines; a key may not. */
 static bool is_item(const char *item)
 {
-	size_t key = strcspn(item, "=");
+	size_t key = strspn(item, "abcdefghijklmnopqrstuvwxyz0123456789._");
 
-	return strncmp(item, "lxc.", 4) == 0 && item[key] == '=' && !strpbrk(item, "\n");
+	return strncmp(item, "lxc.", 4) == 0 && item[key] == '=';
 }
 
 static void check_container(const struct store_row *row)

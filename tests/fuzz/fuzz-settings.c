@@ -6,6 +6,7 @@
 #include "instances/settings.h"
 #include "instances/store.h"
 #include "tests/fuzz/fuzz.h"
+#include "util/limits.h"
 
 #include <string.h>
 
@@ -18,7 +19,7 @@ static int apply(const char *key, const char *value, void *user, struct error *e
 {
 	const uint8_t *how = user;
 
-	require(*value == '/'); /* of the one key that there is */
+	require(*value == '/' || limits_check(key, value, NULL) == 0);
 	return *how & REFUSE ? error_set(error, -1, "no") : 0;
 }
 

@@ -150,6 +150,7 @@ PATTERNS = ["login:\nab+c|[x-z]\nabbc login:", "(?i)a(.*)b\\d{2,3}\n^x$\nAxxb12"
 KEYS = "enter\nctrl-c\nctrl-alt-delete\nf1\nbreak\nup\na"
 CONFIGS = [json.dumps(part) for _, *parts in INSTANCES for part in parts if part]
 VALUES = ["1.5GiB", "0-3,7", INSTANCES[3][1]["raw.lxc"], INSTANCES[4][1]["raw.qemu"]]
+LIMITS = "\1" + json.dumps({"limits.connections": "100", "limits.body_size": "2MiB", "limits.head_timeout": "5"})
 QMP = [
     '{"QMP": {"version": {"qemu": {"micro": 0, "minor": 2, "major": 7}}, "capabilities": ["oob"]}}\r\n',
     '{"return": {"status": "running"}, "id": 1}\r\n{"timestamp": {"seconds": 1}, "event": "RESET"}\r\n',
@@ -181,7 +182,7 @@ SEEDS = {
     "request": [parts(record)[0].split(" ")[1] for record in REQUESTS + list(consoles())],
     "ring": [b"".join(struct.pack("<BBQ", action % 4, place, 1 << place) for action, place in enumerate(range(9)))],
     "screen": [bytes((19, 7, 3, 9, 3, 128)) + text for text in SLICES],
-    "settings": ["\1" + '{"lxc.lxcpath":"/srv"}', "\0{}", "\2" + '{"lxc.lxcpath":"/a"}', "\1" + '{"lxc.lxcpath":null}'],
+    "settings": ["\1" + '{"lxc.lxcpath":"/srv"}', "\0{}", "\2" + '{"lxc.lxcpath":"/a"}', "\1" + '{"lxc.lxcpath":null}', LIMITS],
     "spice-link": [b"REDQ" + struct.pack("<IIIIBBIII", 2, 2, 18, 0, kind, 0, 0, 0, 18) for kind in (1, 2, 3, 4)],
     "usage": ["a) R 1\n(b\n", "cat", "\n", ")"],
     "uucp-lock": ["\0      4711\n", "\0         1\n", "\1" + "         1\n", "\2         1\n", "\4"],
@@ -241,7 +242,7 @@ WORDS = {
     "range": ["bytes=", "-", ",", "18446744073709551615", "18446744073709551616"],
     "request": [*PATHS, *QUERIES, "http://", "%", "+", "&", "?"],
     "screen": ESCAPES,
-    "settings": ['"lxc.lxcpath"', "null", '"/"'],
+    "settings": ['"lxc.lxcpath"', "null", '"/"', '"limits.', "connections", "operations", "instances", '"1GiB"', '"64"'],
 }
 
 

@@ -22,8 +22,25 @@ int64_t now_ms(void)
 	return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
 }
 
+/* As much as helps to see what it was. */
+static void show(const struct visit *visit)
+{
+	for (size_t i = 0; i < sizeof(visit->plan) && i < visit->planned; i++) {
+		unsigned char c = (unsigned char)visit->plan[i];
+
+		if (c == 0x0a)
+			fputs("\\n\n", stdout);
+		else if (c >= 0x20 && c <= 0x7e)
+			putchar(c);
+		else
+			printf("\\x%02x", c);
+	}
+	printf("%s\n", visit->planned > sizeof(visit->plan) ? "..." : "");
+}
+
 static void fail(struct visit *visit, const char *why)
 {
+	show(visit);
 	complain(visit->world->ground, "%s (visit 0x%016llx, request %u of %u)", why, (unsigned long long)visit->seed,
 		 visit->heard + 1, visit->asked);
 	visit->state = VISIT_OVER;
@@ -123,6 +140,9 @@ void visit_begin(struct visit *visit, struct world *world, uint64_t seed)
 		plan_requests(visit);
 	plan_manners(visit);
 	world->requests += visit->asked;
+	visit->planned = visit->out.length;
+	memcpy(visit->plan, visit->out.data,
+	       visit->planned < sizeof(visit->plan) ? visit->planned : sizeof(visit->plan));
 	visit->deadline = now_ms() + PATIENCE_MS;
 }
 
@@ -157,8 +177,8 @@ static size_t next_piece(struct visit *visit)
 {
 	size_t rest = visit->out.length, piece = rest;
 
-	if (visit->dripping)
-		piece = 1 + random_below(&visit->random, 24);
+	if (visit->dripping) /* some hundred pieces at most: it has ten seconds for a head */
+		piece = 1 + random_below(&visit->random, 16 + (uint32_t)visit->planned / 64);
 	else if (random_percent(&visit->random, 30))
 		piece = 1 + random_below(&visit->random, (uint32_t)rest);
 	if (visit->impatient && visit->state == VISIT_ASKING && visit->leave_after - visit->sent < piece)

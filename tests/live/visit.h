@@ -36,6 +36,8 @@ struct visit {
 	enum visit_state state;
 	int fd;
 	struct buffer out, in;
+	char plan[1024]; /* what it begins with, to be shown when something is wrong */
+	size_t planned;  /* bytes in all */
 	struct request requests[VISIT_PIPELINED_MAX];
 	unsigned int asked, heard;
 	bool mangled;     /* anything may be the answer, as long as it is one */
