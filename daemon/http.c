@@ -426,7 +426,9 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
 /* libmicrohttpd notices the end of the stream as it would the client's. */
 static void on_late(struct visit *visit)
 {
-	if (visit->in_body)
+	if (visit->in_head)
+		refusal_write(visit->fd, &refusal_head_timeout);
+	else if (visit->in_body)
 		refusal_write(visit->fd, &refusal_body_timeout);
 	shutdown(visit->fd, SHUT_RDWR);
 }

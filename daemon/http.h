@@ -3,7 +3,7 @@
  * The HTTP server: reads requests from connections, has the API answer them, and sends the answers. http.c is the only
  * user of libmicrohttpd; what is surprising about that library stays in there. Connections are kept alive, requests
  * may be pipelined, bodies chunked. Every method and path goes to the API; only what is no proper request is refused
- * here: 400 (no Host, a target that cannot be parsed), 408 (a body that does not end), 413 (one beyond
+ * here: 400 (no Host, a target that cannot be parsed), 408 (a head or a body that does not end), 413 (one beyond
  * limits.body_size), 431 (a head beyond limits.head_size), 501 (a transfer coding other than chunked), 503 (too many
  * bodies, or answers, at once).
  */

@@ -60,6 +60,7 @@ static void await(struct visit *visit, struct list *list, uint64_t seconds)
 
 	list_remove(&visit->link);
 	visit->deadline = uv_now(visits->timer.loop) + seconds * 1000;
+	visit->in_head = list == &visits->heads;
 	visit->in_body = list == &visits->bodies;
 	insert(list, visit);
 	if (!uv_is_active((uv_handle_t *)&visits->timer) || visit->deadline < visits->due)

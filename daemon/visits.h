@@ -29,7 +29,7 @@ struct visit {
 	struct identity identity;
 	int fd;            /* borrowed */
 	uint64_t deadline; /* uv_now() */
-	bool in_body;
+	bool in_head, in_body; /* it has begun to say that, as far as one can tell */
 };
 
 void visits_init(struct visits *visits, uv_loop_t *loop, struct clients *clients, void (*late)(struct visit *visit));

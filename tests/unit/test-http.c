@@ -618,6 +618,20 @@ static void test_request_timeout(void **state)
 	front_destroy(front);
 }
 
+/* The listener passes on what cannot be an upgrade, however little it has seen of the head. */
+static void test_head_timeout(void **state)
+{
+	struct front *front = front_create(&(struct limits){.head_timeout = 1});
+	struct client client;
+
+	client_open(&client, front);
+	client_send(&client, "PUT /x HTTP/1.1\r\nHost: x\r\nX-Long: 0");
+	expect(&client, 408, NULL);
+	expect_end(&client);
+	client_close(&client);
+	front_destroy(front);
+}
+
 static void test_connection_limit(void **state)
 {
 	struct front *front = front_create(&(struct limits){.connections = 2});
@@ -696,6 +710,7 @@ int main(void)
 		cmocka_unit_test(test_held_by_stream),
 		cmocka_unit_test(test_destroy_with_streams),
 		cmocka_unit_test(test_request_timeout),
+		cmocka_unit_test(test_head_timeout),
 		cmocka_unit_test(test_connection_limit),
 		cmocka_unit_test(test_connection_limit_at_once),
 	};
