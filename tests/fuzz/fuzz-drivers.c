@@ -20,7 +20,7 @@
 /* They are set one by one, so that a value may have several lines; a key may not. */
 static bool is_item(const char *item)
 {
-	size_t key = strspn(item, "abcdefghijklmnopqrstuvwxyz0123456789._");
+	size_t key = strcspn(item, "=\n");
 
 	return strncmp(item, "lxc.", 4) == 0 && item[key] == '=';
 }
