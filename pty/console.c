@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,6 +75,17 @@ static int find_keeper(struct console *console)
 	return console_watch_keeper(console, move_fd(&fd), pid);
 }
 
+/* There is no writer: what a power cut may have left can be looked at. */
+static int mend_ring(const struct console *console, int place)
+{
+	uint64_t lost;
+	int r = ring_mend(place, "ring", &lost);
+
+	if (lost > 0)
+		log_warn("%s: the machine went down, and %" PRIu64 " bytes of the log were lost", console->name, lost);
+	return r;
+}
+
 static int open_ring(struct console *console, uint64_t capacity)
 {
 	cleanup_close int place = consoles_open(console->consoles, "consoles", console->name, true);
@@ -82,8 +94,11 @@ static int open_ring(struct console *console, uint64_t capacity)
 
 	if (place < 0)
 		return place;
-	fd = openat(place, "ring", O_RDONLY | O_CLOEXEC);
-	r = fd < 0 ? -errno : ring_open(&console->ring, fd, false);
+	r = console->socket ? 0 : mend_ring(console, place);
+	if (r == 0) {
+		fd = openat(place, "ring", O_RDONLY | O_CLOEXEC);
+		r = fd < 0 ? -errno : ring_open(&console->ring, fd, false);
+	}
 	if (r != -ENOENT && (r != -EBADMSG || console->socket))
 		return r;
 	if (r == -EBADMSG)

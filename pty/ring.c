@@ -5,7 +5,7 @@
  *
  * A writer may be killed between any two instructions. Its stores up to there are in the page cache in program order;
  * acquire and release keep the compiler to that order, as well as the readers' processors. (A crash of the whole host
- * is another matter: what reached the disk by then is up to the kernel.)
+ * is another matter: what reached the disk by then is up to the kernel. See ring_power.c.)
  *
  * Whoever can write the file can write nonsense into it at any time. Nobody here follows a number from the file further
  * than a mask with the capacity that was checked, once, against the file's size.
@@ -226,6 +226,7 @@ static void commit(struct ring *ring, size_t length)
 	uint64_t head = load(&ring->header->head);
 
 	ring_note_time(ring, head);
+	ring_sum(ring, head, head + length);
 	store(&ring->header->head, head + length);
 }
 
@@ -319,6 +320,7 @@ uint64_t ring_recover(struct ring *ring)
 	struct ring_header *header = ring->header;
 	uint64_t offset = load(&header->inflight_offset), length = load(&header->inflight_length);
 
+	ring_note_machine(ring);
 	if (length > READ_MAX || offset != load(&header->head) || poisoned(ring, offset, length))
 		length = 0;
 	if (length > 0)
@@ -350,8 +352,7 @@ uint64_t ring_head(const struct ring *ring)
 	return load(&ring->header->head);
 }
 
-/* The offset of the oldest byte that is still in the area. */
-static uint64_t oldest(const struct ring *ring)
+uint64_t ring_oldest(const struct ring *ring)
 {
 	uint64_t reserved = load(&ring->header->reserved);
 	uint64_t floor = load(&ring->header->floor);
@@ -363,14 +364,14 @@ uint64_t ring_tail(const struct ring *ring)
 {
 	uint64_t base = load(&ring->header->base);
 
-	return MAX(base, oldest(ring));
+	return MAX(base, ring_oldest(ring));
 }
 
 size_t ring_read(const struct ring *ring, uint64_t *offset, void *data, size_t size, uint64_t *lost)
 {
 	*lost = 0;
 	for (;;) {
-		uint64_t tail = oldest(ring);
+		uint64_t tail = ring_oldest(ring);
 		uint64_t head = ring_head(ring); /* in this order the tail is not the later one */
 		size_t length, gone;
 
@@ -384,7 +385,7 @@ size_t ring_read(const struct ring *ring, uint64_t *offset, void *data, size_t s
 		memcpy(data, at(ring, *offset), length);
 
 		atomic_thread_fence(memory_order_acquire); /* the copy is done before we ask what it was worth */
-		tail = oldest(ring);
+		tail = ring_oldest(ring);
 		gone = tail > *offset ? MIN(tail - *offset, length) : 0;
 		*lost += gone;
 		*offset += length;
@@ -399,7 +400,7 @@ size_t ring_read(const struct ring *ring, uint64_t *offset, void *data, size_t s
 static void copy(struct ring *to, const struct ring *from)
 {
 	size_t fixed = offsetof(struct ring_header, reserved);
-	uint64_t head = ring_head(from), offset = oldest(from), lost;
+	uint64_t head = ring_head(from), offset = ring_oldest(from), lost;
 
 	// NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): `to` has been opened
 	memcpy((char *)to->header + fixed, (const char *)from->header + fixed, sizeof(struct ring_header) - fixed);
@@ -413,6 +414,7 @@ static void copy(struct ring *to, const struct ring *from)
 
 		ring_read(from, &offset, at(to, offset), length, &lost);
 	}
+	ring_sum_again(to, ring_oldest(to));
 }
 
 int ring_resize(int directory_fd, const char *name, uint64_t capacity)

@@ -54,6 +54,13 @@ int ring_create(int directory_fd, const char *name, uint64_t capacity);
 int ring_resize(int directory_fd, const char *name, uint64_t capacity);
 
 /*
+ * What a power cut has left of the ring file, if the machine was started anew since it was last written to: what is not
+ * as it was written is replaced by a notice and zeros, `*lost` bytes in all; up to a 256th of the oldest is dropped.
+ * There must be no writer. Blocking: reads all of the file then. Errors as of ring_open(), and -ENOENT.
+ */
+int ring_mend(int directory_fd, const char *name, uint64_t *lost);
+
+/*
  * Maps the ring in `fd` for reading or for writing; `fd` is *not* consumed and may be closed afterwards. Everything the
  * header says is checked against the file's size. -EBADMSG: not a ring, or one of another version.
  */
@@ -66,7 +73,7 @@ void ring_close(struct ring *ring);
 
 /*
  * Finishes what a killed writer left: bytes that it had read but not committed are committed. To be called once after
- * opening for writing. Returns the number of bytes recovered.
+ * opening for writing, by who is to append. Returns the number of bytes recovered.
  */
 uint64_t ring_recover(struct ring *ring);
 

@@ -13,6 +13,8 @@
 #define RING_FINE 2560 /* of them for the latest; the rest are as many bytes apart as it takes to span the ring */
 #define RING_COARSE (RING_MARKS - RING_FINE)
 #define RING_POISON 64
+#define RING_SUMS 256
+#define RING_MACHINE_BOOT 40
 /* A multiple of every page size Linux has, so that the area can be mapped alone. */
 #define RING_AREA_OFFSET (64 * 1024)
 
@@ -51,6 +53,9 @@ struct ring_header {
 	struct ring_boot_slot boots[RING_BOOTS];
 	_Atomic uint64_t floor;       /* nor anything older than this: it was not copied from a smaller ring */
 	_Atomic uint64_t coarse_made; /* as fine_made */
+	/* For ring_power.c; zeros in the file of a program that knows nothing of this, which is no other version. */
+	char machine_boot[RING_MACHINE_BOOT]; /* in which it was last written to: the kernel's boot_id */
+	_Atomic uint64_t sums[RING_SUMS];     /* of each 256th of the area, as far as it has been written */
 	_Alignas(4096) struct ring_mark fine[RING_FINE];
 	struct ring_mark coarse[RING_COARSE];
 };
@@ -64,3 +69,15 @@ _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "atomics work between processes and 
 
 /* Notes that bytes are written at `offset` now. For the writer. */
 void ring_note_time(const struct ring *ring, uint64_t offset);
+
+/* The offset of the oldest byte that is still in the area. */
+uint64_t ring_oldest(const struct ring *ring);
+
+/* Adds what is being committed to the sums. For the writer. */
+void ring_sum(const struct ring *ring, uint64_t from, uint64_t to);
+
+/* Makes those anew of the block at `from` and all behind it, as far as the head. For the writer. */
+void ring_sum_again(const struct ring *ring, uint64_t from);
+
+/* Notes under which start of the machine it is written from now on, with sums that are right. For the writer. */
+void ring_note_machine(const struct ring *ring);
