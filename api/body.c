@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/body.h"
+#include "util/json.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -237,7 +238,7 @@ int body_decode(const struct request *request, enum body_mode mode, const char *
 		json_t **document, struct error *error)
 {
 	json_error_t problem = {0};
-	int r = 0;
+	int r;
 
 	*document = NULL;
 	if (is_blank(request->body, request->body_length))
@@ -245,10 +246,10 @@ int body_decode(const struct request *request, enum body_mode mode, const char *
 	if (has_too_many_values(request))
 		return error_set(error, -EINVAL, "Request body has too many values: %d are as many as are read",
 				 BODY_VALUES_MAX);
-	*document = json_loadb(request->body, request->body_length,
-			       JSON_DECODE_ANY | JSON_DISABLE_EOF_CHECK | JSON_DECODE_INT_AS_REAL, &problem);
-	if (!*document)
-		return syntax_error(request, mode, &problem, error);
+	r = json_parse(document, request->body, request->body_length,
+		       JSON_DECODE_ANY | JSON_DISABLE_EOF_CHECK | JSON_DECODE_INT_AS_REAL, &problem);
+	if (r < 0)
+		return r == -EINVAL ? syntax_error(request, mode, &problem, error) : r;
 	if (mode == BODY_WHOLE)
 		r = check_rest(request, problem.position, error);
 	if (r == 0 && !json_is_object(*document) && !json_is_null(*document))

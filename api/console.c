@@ -148,7 +148,12 @@ int console_post(struct api *api, struct request *request, struct response *resp
 		.requestor = request->identity,
 	};
 	r = session_create(instance, kind, &config, &operation, error);
-	return r < 0 ? r : response_async(response, operation_json(operation, &request->identity));
+	if (r < 0)
+		return r;
+	r = response_async(response, operation_json(operation, &request->identity));
+	if (r < 0) /* nobody knows its secrets */
+		operation_cancel(operation);
+	return r;
 }
 
 int console_delete(struct api *api, struct request *request, struct response *response, struct error *error)
@@ -169,5 +174,5 @@ int console_delete(struct api *api, struct request *request, struct response *re
 		return error_set(error, -EIO, "The console's log could not be emptied: %s", strerror(-r));
 	history_tell(api->instances->history, instance->row.name,
 		     &(struct history_entry){.action = HISTORY_LOG_CLEARED, .who = &request->identity});
-	return response_sync(response, NULL);
+	return response_empty(response);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/filter.h"
 #include "util/cleanup.h"
+#include "util/json.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -228,7 +229,7 @@ static bool clause_matches(struct filter *filter, const struct clause *clause, c
 	if (json_is_string(value)) {
 		text = json_string_value(value);
 	} else if (value && !json_is_null(value)) {
-		dumped = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+		dumped = json_text(value, JSON_ENCODE_ANY | JSON_COMPACT);
 		text = dumped ? dumped : "";
 	}
 	equal = strcasecmp(text, clause->value) == 0;

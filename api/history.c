@@ -2,6 +2,7 @@
 #include "instances/history.h"
 #include "api/handlers.h"
 #include "instances/instance.h"
+#include "util/json.h"
 #include "util/timestamp.h"
 
 #include <errno.h>
@@ -9,15 +10,19 @@
 #include <string.h>
 
 /* Adds a text, unless there is none, or it is no UTF-8: the database is a file that others may have written to. */
-static void add_text(json_t *object, const char *key, const char *text)
+static void add_text(json_t **object, const char *key, const char *text)
 {
-	if (text)
-		json_object_set_new(object, key, json_string(text));
+	json_t *value;
+
+	errno = 0;
+	value = text ? json_string(text) : NULL;
+	if (value || errno == ENOMEM)
+		json_put(object, key, value);
 }
 
-static void add_number(json_t *object, const char *key, int64_t number)
+static void add_number(json_t **object, const char *key, int64_t number)
 {
-	json_object_set_new(object, key, json_integer(number));
+	json_put(object, key, json_integer(number));
 }
 
 static void add_act(const struct store_act *act, void *user)
@@ -26,25 +31,25 @@ static void add_act(const struct store_act *act, void *user)
 	json_t *object = json_object();
 
 	timestamp_format(act->time, when);
-	add_text(object, "time", when);
-	add_text(object, "action", act->action);
-	add_text(object, "session", act->session);
-	add_text(object, "type", act->type);
-	add_text(object, "mode", act->mode);
-	add_text(object, "username", act->username);
+	add_text(&object, "time", when);
+	add_text(&object, "action", act->action);
+	add_text(&object, "session", act->session);
+	add_text(&object, "type", act->type);
+	add_text(&object, "mode", act->mode);
+	add_text(&object, "username", act->username);
 	if (act->username) {
-		add_number(object, "uid", act->uid);
-		add_number(object, "pid", act->pid);
+		add_number(&object, "uid", act->uid);
+		add_number(&object, "pid", act->pid);
 	}
-	add_text(object, "by", act->by);
+	add_text(&object, "by", act->by);
 	if (act->duration) {
-		json_object_set_new(object, "duration", json_real((double)act->duration / 1e9));
-		add_number(object, "bytes_sent", (int64_t)act->sent);
-		add_number(object, "bytes_received", (int64_t)act->received);
+		json_put(&object, "duration", json_real((double)act->duration / 1e9));
+		add_number(&object, "bytes_sent", (int64_t)act->sent);
+		add_number(&object, "bytes_received", (int64_t)act->received);
 	}
 	if (act->count > 1 || (act->action && strcmp(act->action, "lost") == 0))
-		add_number(object, "count", act->count);
-	json_array_append_new(user, object);
+		add_number(&object, "count", act->count);
+	json_append(user, object);
 }
 
 static int read_limit(const struct request *request, unsigned int *limit, struct error *error)
@@ -89,6 +94,6 @@ int console_history_get(struct api *api, struct request *request, struct respons
 	if (r == 0)
 		r = read_since(request, &since, error);
 	if (r == 0)
-		r = history_each(api->instances->history, instance->row.name, since, limit, add_act, acts, error);
+		r = history_each(api->instances->history, instance->row.name, since, limit, add_act, &acts, error);
 	return r < 0 ? r : response_sync(response, json_incref(acts));
 }

@@ -51,7 +51,7 @@ static void on_done(void *user, size_t bytes, const struct error *error)
 {
 	struct input *input = user;
 	struct response *response = input->response;
-	json_t *metadata = input->keyboard ? NULL : json_pack("{s:I}", "bytes", (json_int_t)bytes);
+	json_t *metadata = input->keyboard ? json_object() : json_pack("{s:I}", "bytes", (json_int_t)bytes);
 
 	if (!error || bytes)
 		note(input, bytes);

@@ -7,6 +7,7 @@
 #include "instances/config.h"
 #include "instances/driver.h"
 #include "operations/operation.h"
+#include "util/json.h"
 #include "util/timestamp.h"
 
 #include <errno.h>
@@ -50,21 +51,23 @@ static int decode(const struct request *request, const char *type, struct descri
 static int make_row(const struct description *said, const struct store_row *base, bool merge, struct store_row *row)
 {
 	const struct store_row *under = merge ? base : NULL;
-	json_t *config = under ? json_copy(under->config) : json_object();
-	json_t *devices = under ? json_copy(under->devices) : json_object();
+	json_t *config = under ? json_duplicate(under->config) : json_object();
+	json_t *devices = under ? json_duplicate(under->devices) : json_object();
 
 	*row = base ? *base : (struct store_row){.created_at = timestamp_now()};
 	// NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): what is new has a name, if only ""
 	row->name = strdup(base ? base->name : said->name); /* a name in the body is no rename */
 	row->description = strdup(said->text ? said->text : under ? under->description : "");
+	if (said->config)
+		json_put_all(&config, said->config);
+	if (said->devices)
+		json_put_all(&devices, said->devices);
 	row->config = config;
 	row->devices = devices;
-	row->profiles = said->profiles ? json_copy(said->profiles) : under ? json_copy(under->profiles) : json_array();
+	row->profiles = said->profiles ? json_duplicate(said->profiles)
+			: under        ? json_duplicate(under->profiles)
+				       : json_array();
 	row->ephemeral = said->ephemeral;
-	if (said->config)
-		json_object_update(config, said->config);
-	if (said->devices)
-		json_object_update(devices, said->devices);
 	if (row->name && row->description && config && devices && row->profiles)
 		return 0;
 	store_row_finish(row);
@@ -72,6 +75,11 @@ static int make_row(const struct description *said, const struct store_row *base
 }
 
 /* --- POST /1.0/instances --- */
+
+static int invalid(const char *what, const struct error *why, struct error *error)
+{
+	return error_set(error, why->code == -ENOMEM ? -ENOMEM : -EINVAL, "Invalid %s: %s", what, error_text(why));
+}
 
 static int check_new(const struct request *request, const struct description *said, enum instance_type *type,
 		     struct error *error)
@@ -97,9 +105,9 @@ static int check_new(const struct request *request, const struct description *sa
 	if (instances_check_name(said->name, &why) < 0)
 		return error_set(error, -EINVAL, "Invalid instance name: %s", error_text(&why));
 	if (said->config && config_check(*type, said->config, &why) < 0)
-		return error_set(error, -EINVAL, "Invalid config: %s", error_text(&why));
+		return invalid("config", &why, error);
 	if (said->devices && config_check_devices(*type, said->devices, &why) < 0)
-		return error_set(error, -EINVAL, "Invalid devices: %s", error_text(&why));
+		return invalid("devices", &why, error);
 	return 0;
 }
 
@@ -123,7 +131,7 @@ int instances_post(struct api *api, struct request *request, struct response *re
 	row.type = type;
 	if (driver_check(&row, &why) < 0) {
 		store_row_finish(&row);
-		return error_set(error, -EINVAL, "Invalid config: %s", error_text(&why));
+		return invalid("config", &why, error);
 	}
 	r = task_create(api, request, "Creating instance", row.name, type == INSTANCE_CONTAINER, &operation, error);
 	if (r == 0)
@@ -209,7 +217,7 @@ int instance_patch(struct api *api, struct request *request, struct response *re
 		return -EIO; /* LXD says 500 */
 	if (r < 0)
 		return r;
-	return response_sync(response, NULL);
+	return response_empty(response);
 }
 
 /* --- POST (rename) and DELETE /1.0/instances/{name} --- */

@@ -10,6 +10,7 @@
 #include "api/wait.h"
 #include "instances/history.h"
 #include "instances/instance.h"
+#include "util/json.h"
 #include "util/timestamp.h"
 
 #include <errno.h>
@@ -247,7 +248,6 @@ int console_boots_get(struct api *api, struct request *request, struct response 
 	ring = console_ring(instance->console);
 	count = ring_boots(ring, boots, BOOTS_MAX);
 	for (size_t i = 0; i < count; i++)
-		json_array_append_new(
-			list, render_boot(ring, &boots[i], i + 1 < count ? boots[i + 1].offset : ring_head(ring)));
+		json_append(&list, render_boot(ring, &boots[i], i + 1 < count ? boots[i + 1].offset : ring_head(ring)));
 	return list ? response_sync(response, json_incref(list)) : -ENOMEM;
 }

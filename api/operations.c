@@ -44,7 +44,7 @@ int operation_delete(struct api *api, struct request *request, struct response *
 	if (!operation_cancellable(operation))
 		return error_set(error, -EINVAL, "This operation can't be cancelled");
 	operation_cancel(operation);
-	return response_sync(response, NULL);
+	return response_empty(response);
 }
 
 /* --- GET /1.0/operations/<id>/wait --- */

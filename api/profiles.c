@@ -7,6 +7,7 @@
 #include "api/handlers.h"
 #include "api/render.h"
 #include "instances/instance.h"
+#include "util/json.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -33,7 +34,7 @@ static json_t *used_by(const struct api *api)
 
 	list_for_each (instance, &api->instances->all, link)
 		if (has_profile(instance))
-			json_array_append_new(list, json_sprintf("/1.0/instances/%s", instance->row.name));
+			json_append(&list, json_sprintf("/1.0/instances/%s", instance->row.name));
 	return list;
 }
 
@@ -63,7 +64,7 @@ int profiles_get(struct api *api, struct request *request, struct response *resp
 	if (request_recursion(request) == 0)
 		return response_sync(response, json_pack("[s]", "/1.0/profiles/" DEFAULT_PROFILE));
 	profile = render_profile();
-	json_object_set_new(profile, "used_by", used_by(api));
+	json_put(&profile, "used_by", used_by(api));
 	profile = json_pack("[o]", profile);
 	return profile ? response_sync(response, profile) : -ENOMEM;
 }
@@ -81,7 +82,7 @@ int profile_get(struct api *api, struct request *request, struct response *respo
 	profile = render_profile();
 	if (!profile || render_hash(profile, etag) < 0)
 		return -ENOMEM;
-	json_object_set_new(profile, "used_by", used_by(api));
+	json_put(&profile, "used_by", used_by(api));
 	return response_sync_etag(response, json_incref(profile), etag);
 }
 

@@ -5,6 +5,7 @@
 #include "instances/network.h"
 #include "instances/usage.h"
 #include "util/cleanup.h"
+#include "util/json.h"
 #include "util/timestamp.h"
 
 #include <errno.h>
@@ -54,9 +55,9 @@ static json_t *render_addresses(const struct network *network, int interface)
 		if (address->interface != interface)
 			continue;
 		snprintf(prefix, sizeof(prefix), "%u", address->prefix);
-		json_array_append_new(addresses, json_pack("{s:s, s:s, s:s, s:s}", "family",
-							   address->family == AF_INET6 ? "inet6" : "inet", "address",
-							   address->text, "netmask", prefix, "scope", address->scope));
+		json_append(&addresses,
+			    json_pack("{s:s, s:s, s:s, s:s}", "family", address->family == AF_INET6 ? "inet6" : "inet",
+				      "address", address->text, "netmask", prefix, "scope", address->scope));
 	}
 	return addresses;
 }
@@ -92,13 +93,13 @@ static json_t *render_network(pid_t pid)
 	for (unsigned int i = 0; i < network.interface_count; i++) {
 		const struct network_interface *interface = &network.interfaces[i];
 
-		json_object_set_new(interfaces, interface->name,
-				    json_pack("{s:o, s:o, s:s, s:s, s:I, s:s, s:s}", "addresses",
-					      render_addresses(&network, interface->index), "counters",
-					      render_counters(&interface->counters), "hwaddr", interface->hardware,
-					      "host_name", interface->host_name, "mtu", (json_int_t)interface->mtu,
-					      "state", interface->flags & IFF_UP ? "up" : "down", "type",
-					      interface_type(interface->flags)));
+		json_put(&interfaces, interface->name,
+			 json_pack("{s:o, s:o, s:s, s:s, s:I, s:s, s:s}", "addresses",
+				   render_addresses(&network, interface->index), "counters",
+				   render_counters(&interface->counters), "hwaddr", interface->hardware, "host_name",
+				   interface->host_name, "mtu", (json_int_t)interface->mtu, "state",
+				   interface->flags & IFF_UP ? "up" : "down", "type",
+				   interface_type(interface->flags)));
 	}
 	return interfaces;
 }
@@ -144,7 +145,7 @@ json_t *render_full(const struct instance *instance)
 
 int render_hash(const json_t *document, char etag[static ETAG_LENGTH + 1])
 {
-	cleanup_free char *text = json_dumps(document, JSON_COMPACT | JSON_SORT_KEYS);
+	cleanup_free char *text = json_text(document, JSON_COMPACT | JSON_SORT_KEYS);
 	uuid_t hash;
 
 	if (!text)

@@ -2,6 +2,7 @@
 #include "api/response.h"
 
 #include "util/cleanup.h"
+#include "util/json.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -29,7 +30,7 @@ static unsigned int status_of(int code)
 /* Sets a JSON body with the end that Go's encoder gives it. Consumes `document`. */
 static int set_json(struct response *response, unsigned int status, json_t *document, const char *end)
 {
-	cleanup_free char *text = document ? json_dumps(document, JSON_COMPACT) : NULL;
+	cleanup_free char *text = document ? json_text(document, JSON_COMPACT) : NULL;
 	char *body;
 	int length;
 
@@ -51,8 +52,13 @@ int response_sync(struct response *response, json_t *metadata)
 	return set_json(response, 200,
 			json_pack("{s:s, s:s, s:i, s:s, s:i, s:s, s:o}", "type", "sync", "status", "Success",
 				  "status_code", 200, "operation", "", "error_code", 0, "error", "", "metadata",
-				  metadata ? metadata : json_object()),
+				  metadata),
 			"\n");
+}
+
+int response_empty(struct response *response)
+{
+	return response_sync(response, json_object());
 }
 
 int response_sync_etag(struct response *response, json_t *metadata, const char *etag)

@@ -50,8 +50,11 @@ struct response {
 	void *context;                           /* the handler's */
 };
 
-/* 200 {"type":"sync",...}. `metadata` is consumed; NULL gives {}. */
+/* 200 {"type":"sync",...}. `metadata` is consumed; NULL: there was no memory for it. */
 int response_sync(struct response *response, json_t *metadata);
+
+/* The same with {} for metadata. */
+int response_empty(struct response *response);
 
 /* As above with LXD's Etag header, `etag` unquoted hex. */
 int response_sync_etag(struct response *response, json_t *metadata, const char *etag);

@@ -3,6 +3,7 @@
 #include "api/handlers.h"
 #include "api/render.h"
 #include "instances/instances.h"
+#include "util/json.h"
 
 #include <errno.h>
 #include <string.h>
@@ -47,7 +48,7 @@ static json_t *extensions(void)
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		json_array_append_new(list, json_string(names[i]));
+		json_append(&list, json_string(names[i]));
 	return list;
 }
 
@@ -100,7 +101,7 @@ static int change_config(struct api *api, struct request *request, bool merge, s
 		r = body_decode(request, BODY_STREAM, "ServerPut", fields, &document, error);
 	if (r == 0 && config) /* LXD, too, leaves all as it is where nothing is said */
 		r = settings_change(settings, config, merge, instances_apply, api->instances, error);
-	return r < 0 ? r : response_sync(response, NULL);
+	return r < 0 ? r : response_empty(response);
 }
 
 int root_put(struct api *api, struct request *request, struct response *response, struct error *error)

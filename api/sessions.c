@@ -51,5 +51,5 @@ int session_delete(struct api *api, struct request *request, struct response *re
 	if (r < 0)
 		return r;
 	session_kick(session, &request->identity);
-	return response_sync(response, NULL);
+	return response_empty(response);
 }

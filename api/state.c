@@ -129,6 +129,7 @@ struct bulk {
 	struct operation *operation;
 	unsigned int open;
 	char *error; /* the first */
+	bool failed;
 };
 
 struct bulk_task {
@@ -141,7 +142,7 @@ static void bulk_release(struct bulk *bulk)
 {
 	if (--bulk->open > 0)
 		return;
-	operation_finish(bulk->operation, bulk->error ? OPERATION_FAILURE : OPERATION_SUCCESS, bulk->error);
+	operation_finish(bulk->operation, bulk->failed ? OPERATION_FAILURE : OPERATION_SUCCESS, bulk->error);
 	free(bulk->error);
 	free(bulk);
 }
@@ -150,8 +151,10 @@ static void bulk_task_done(struct instance_task *base, const char *error)
 {
 	struct bulk_task *task = container_of(base, struct bulk_task, base);
 
-	if (error && !task->bulk->error)
+	if (error && !task->bulk->failed) {
+		task->bulk->failed = true;
 		task->bulk->error = strdup(error);
+	}
 	bulk_release(task->bulk);
 	free(task);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bridge/control.h"
+#include "util/json.h"
 
 #include <jansson.h>
 #include <string.h>
@@ -23,14 +24,17 @@ static uint16_t number_in(const json_t *object, const char *name)
 
 struct control control_parse(const void *message, size_t length)
 {
-	json_auto_t *root = json_loadb(message, length, 0, NULL);
-	const char *command = json_string_value(json_object_get(root, "command"));
-	const json_t *args = json_object_get(root, "args");
-	struct control control = {
-		.width = number_in(args, "width"),
-		.height = number_in(args, "height"),
-	};
+	struct control control = {.command = CONTROL_IGNORED};
+	json_auto_t *root = NULL;
+	const char *command;
+	const json_t *args;
 
+	if (json_parse(&root, message, length, 0, NULL) < 0)
+		return control;
+	command = json_string_value(json_object_get(root, "command"));
+	args = json_object_get(root, "args");
+	control.width = number_in(args, "width");
+	control.height = number_in(args, "height");
 	if (command && strcmp(command, "window-resize") == 0 && control.width && control.height)
 		control.command = CONTROL_WINDOW_RESIZE;
 	return control;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bridge/qmp.h"
 #include "util/cleanup.h"
+#include "util/json.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -52,9 +53,12 @@ int qmp_take(struct buffer *read, struct qmp_message *message)
 	if (!end)
 		return read->length > QMP_LINE_MAX ? -EBADMSG : -EAGAIN;
 	length = (size_t)(end - read->data) + 1;
-	document = json_loadb(read->data, length, 0, NULL);
+	r = json_parse(&document, read->data, length, 0, NULL);
 	buffer_consume(read, length);
-	r = document ? understand(document, message) : -EBADMSG;
+	if (r == 0)
+		r = understand(document, message);
+	else if (r == -EINVAL)
+		r = -EBADMSG;
 	if (r < 0)
 		json_decref(document);
 	return r;
@@ -70,7 +74,7 @@ char *qmp_command(const char *name, json_t *arguments, json_int_t id)
 {
 	json_auto_t *command = json_pack("{s:s, s:o*, s:o*}", "execute", name, "arguments", arguments, "id",
 					 id ? json_integer(id) : NULL);
-	cleanup_free char *text = command ? json_dumps(command, JSON_COMPACT) : NULL;
+	cleanup_free char *text = command ? json_text(command, JSON_COMPACT) : NULL;
 	char *line;
 
 	return text && asprintf(&line, "%s\n", text) >= 0 ? line : NULL;

@@ -5,6 +5,7 @@
 #include "instances/raw_qemu.h"
 #include "instances/value.h"
 #include "util/cleanup.h"
+#include "util/json.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -23,7 +24,7 @@ static void add(struct items *arguments, const char *option, const char *value)
 /* Takes `value` as JSON, for it may hold names from outside. */
 static void add_json(struct items *arguments, const char *option, json_t *value)
 {
-	cleanup_free char *text = value ? json_dumps(value, JSON_COMPACT) : NULL;
+	cleanup_free char *text = value ? json_text(value, JSON_COMPACT) : NULL;
 
 	json_decref(value);
 	if (text)

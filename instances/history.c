@@ -4,6 +4,7 @@
 #include "instances/instances.h"
 #include "operations/events.h"
 #include "operations/operation.h"
+#include "util/json.h"
 #include "util/limits.h"
 #include "util/log.h"
 #include "util/timestamp.h"
@@ -265,13 +266,13 @@ static json_t *context_of(const struct history_entry *entry)
 
 	if (!context || !actions[entry->action].ends)
 		return context;
-	json_object_set_new(context, "session", json_string(entry->session));
-	json_object_set_new(context, "duration", json_real((double)duration_of(entry) / 1e9));
-	json_object_set_new(context, "bytes_sent", json_integer((json_int_t)entry->sent));
-	json_object_set_new(context, "bytes_received", json_integer((json_int_t)entry->received));
+	json_put(&context, "session", json_string(entry->session));
+	json_put(&context, "duration", json_real((double)duration_of(entry) / 1e9));
+	json_put(&context, "bytes_sent", json_integer((json_int_t)entry->sent));
+	json_put(&context, "bytes_received", json_integer((json_int_t)entry->received));
 	if (entry->by) {
 		identity_username(entry->by, by);
-		json_object_set_new(context, "by", json_string(by));
+		json_put(&context, "by", json_string(by));
 	}
 	return context;
 }

@@ -163,8 +163,8 @@ json_t *session_json(const struct session *session)
 			 name, "uid", (json_int_t)session->requestor.uid, "pid", (json_int_t)session->requestor.pid,
 			 "created_at", time_json(session->created_at), "attached_at", time_json(session->attached_at),
 			 "bytes_sent", (json_int_t)session->sent, "bytes_received", (json_int_t)session->received);
-	if (json && session->kind->describe)
-		session->kind->describe(session, json);
+	if (session->kind->describe)
+		session->kind->describe(session, &json);
 	return json;
 }
 
@@ -176,8 +176,10 @@ static int tell_offset(struct session *session)
 		return 0;
 	if (!operation->metadata)
 		operation->metadata = json_object();
-	return json_object_set_new(operation->metadata, "offset",
-				   json_integer((json_int_t)session->kind->offset(session)));
+	if (json_object_set_new(operation->metadata, "offset",
+				json_integer((json_int_t)session->kind->offset(session))) < 0)
+		return -ENOMEM;
+	return 0;
 }
 
 void session_tell_offset(struct session *session)

@@ -60,7 +60,7 @@ struct session_kind {
 	/* Where the client's output begins, in the console's log, as far as that is known yet. May be NULL. */
 	uint64_t (*offset)(const struct session *session);
 	/* Adds to the session's JSON what is the kind's own. May be NULL. */
-	void (*describe)(const struct session *session, json_t *json);
+	void (*describe)(const struct session *session, json_t **json);
 	/* A size from the control socket. May be NULL. */
 	void (*resize)(struct session *session, uint16_t width, uint16_t height);
 	/* News from the console: there is output; it takes input again. May be NULL. */

@@ -7,6 +7,7 @@
 #include "instances/drawing.h"
 #include "instances/instance.h"
 #include "instances/session.h"
+#include "util/json.h"
 #include "util/log.h"
 #include "util/timestamp.h"
 
@@ -514,17 +515,17 @@ static uint64_t offset_of(const struct session *base)
 	return session->config.replay == SESSION_REPLAY_OFFSET ? session->config.offset : ring_head(ring_of(session));
 }
 
-static void describe(const struct session *base, json_t *json)
+static void describe(const struct session *base, json_t **json)
 {
 	const struct console_session *session = container_of(base, const struct console_session, base);
 	uint64_t offset = base->attached ? session->cursor.offset : ring_head(ring_of(session));
 
-	json_object_set_new(json, "mode", json_string(session->config.watch ? "watch" : "write"));
-	json_object_set_new(json, "width", json_integer(session->config.width));
-	json_object_set_new(json, "height", json_integer(session->config.height));
-	json_object_set_new(json, "offset", json_integer((json_int_t)offset));
-	json_object_set_new(json, "behind", json_integer(base->attached ? (json_int_t)bytes_behind(session) : 0));
-	json_object_set_new(json, "skipped", json_integer((json_int_t)session->skipped));
+	json_put(json, "mode", json_string(session->config.watch ? "watch" : "write"));
+	json_put(json, "width", json_integer(session->config.width));
+	json_put(json, "height", json_integer(session->config.height));
+	json_put(json, "offset", json_integer((json_int_t)offset));
+	json_put(json, "behind", json_integer(base->attached ? (json_int_t)bytes_behind(session) : 0));
+	json_put(json, "skipped", json_integer((json_int_t)session->skipped));
 }
 
 /* The instance has ended, and the client does not take its last bytes. */

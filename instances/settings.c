@@ -2,6 +2,7 @@
 #include "instances/settings.h"
 #include "instances/store.h"
 #include "util/cleanup.h"
+#include "util/json.h"
 #include "util/limits.h"
 #include "util/log.h"
 
@@ -203,7 +204,7 @@ static int apply_all(const struct settings *settings, const json_t *from, const 
 int settings_change(struct settings *settings, const json_t *changes, bool merge, settings_apply apply, void *user,
 		    struct error *error)
 {
-	json_auto_t *values = merge ? json_copy(settings->values) : json_object();
+	json_auto_t *values = merge ? json_duplicate(settings->values) : json_object();
 	const char *key;
 	json_t *change;
 	int r = values ? 0 : -ENOMEM;

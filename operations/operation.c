@@ -3,6 +3,7 @@
 
 #include "operations/events.h"
 #include "util/cleanup.h"
+#include "util/json.h"
 #include "util/timestamp.h"
 
 #include <errno.h>
@@ -61,12 +62,20 @@ static json_t *metadata_json(const struct operation *operation, const struct ide
 
 	if (!secrets)
 		return operation->metadata ? json_incref(operation->metadata) : json_null();
-	metadata = operation->metadata ? json_copy(operation->metadata) : json_object();
+	metadata = operation->metadata ? json_duplicate(operation->metadata) : json_object();
 	if (json_object_set_new(metadata, "fds", secrets_json(operation)) < 0) {
 		json_decref(metadata);
 		return NULL;
 	}
 	return metadata;
+}
+
+/* A failure whose reason there was no memory for has this one. */
+static const char *reason_of(const struct operation *operation)
+{
+	if (operation->error)
+		return operation->error;
+	return operation->status == OPERATION_FAILURE ? strerror(ENOMEM) : "";
 }
 
 json_t *operation_json(const struct operation *operation, const struct identity *viewer)
@@ -82,7 +91,7 @@ json_t *operation_json(const struct operation *operation, const struct identity 
 			 operation->description, "created_at", created_at, "updated_at", updated_at, "status",
 			 operation_status_name(operation->status), "status_code", (int)operation->status, "resources",
 			 resources, "metadata", metadata, "may_cancel", (int)operation_cancellable(operation), "err",
-			 operation->error ? operation->error : "", "location", "none");
+			 reason_of(operation), "location", "none");
 }
 
 static void publish(const struct operation *operation)

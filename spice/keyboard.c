@@ -2,6 +2,7 @@
 #include "spice/keyboard.h"
 
 #include "util/cleanup.h"
+#include "util/json.h"
 #include "util/list.h"
 
 #include <errno.h>
@@ -56,7 +57,7 @@ static json_t *arguments_of(const struct chord *chord)
 	json_t *keys = json_array();
 
 	for (size_t i = 0; i < CHORD_KEYS_MAX && chord->codes[i]; i++)
-		json_array_append_new(keys, json_pack("{s:s, s:s}", "type", "qcode", "data", chord->codes[i]));
+		json_append(&keys, json_pack("{s:s, s:s}", "type", "qcode", "data", chord->codes[i]));
 	return json_pack("{s:o, s:i}", "keys", keys, "hold-time", KEYBOARD_HOLD_MS);
 }
 

@@ -10,6 +10,7 @@
 #include "pty/targets/disk.h"
 #include "pty/targets/qemu.h"
 #include "util/cleanup.h"
+#include "util/json.h"
 
 #include <signal.h>
 #include <string.h>
@@ -241,17 +242,17 @@ static int take_on(struct keeper *keeper)
 /* Of other disks (the user's own, in raw.qemu) it is not our business what they name. */
 static int check_disk(const char *drive, struct error *error)
 {
-	json_auto_t *options = json_loads(drive, 0, NULL);
+	json_auto_t *options = NULL;
 	const char *driver, *path;
 	enum disk_format format;
-	json_t *backing;
 	bool block;
-	int r;
+	int r = json_parse(&options, drive, strlen(drive), 0, NULL);
 
-	if (json_unpack(options, "{s:s, s:o, s:{s:s}}", "driver", &driver, "backing", &backing, "file", "filename",
-			&path) < 0)
-		return 0;
-	if (strcmp(driver, "qcow2") != 0 || !json_is_null(backing))
+	if (r == -ENOMEM)
+		return error_set(error, r, "disk: %s", strerror(ENOMEM));
+	driver = json_string_value(json_object_get(options, "driver"));
+	path = json_string_value(json_object_get(json_object_get(options, "file"), "filename"));
+	if (!driver || !path || strcmp(driver, "qcow2") != 0 || !json_is_null(json_object_get(options, "backing")))
 		return 0;
 	r = disk_examine(path, &format, &block, error);
 	return r == -EINVAL ? r : 0;
