@@ -7,6 +7,7 @@
 #include "instances/history.h"
 #include "instances/instance.h"
 #include "instances/watcher.h"
+#include "util/json.h"
 #include "util/timestamp.h"
 
 #include <errno.h>
@@ -32,9 +33,11 @@ struct wait {
 /* \C matches single bytes: what is no text then is told as null, like a group that has no part in the match. */
 static json_t *text_of(const char *text, size_t length)
 {
-	json_t *string = text ? json_stringn(text, length) : NULL;
+	json_t *string;
 
-	return string ? string : json_null();
+	errno = 0;
+	string = text ? json_stringn(text, length) : NULL;
+	return string || errno == ENOMEM ? string : json_null();
 }
 
 static json_t *time_of(int64_t time)
@@ -52,7 +55,7 @@ static json_t *groups_of(const struct waiter_news *news)
 	json_t *groups = json_array();
 
 	for (size_t i = 0; i < news->group_count; i++)
-		json_array_append_new(groups, text_of(news->groups[i].text, news->groups[i].length));
+		json_append(&groups, text_of(news->groups[i].text, news->groups[i].length));
 	return groups;
 }
 
@@ -106,6 +109,9 @@ static void on_done(void *user, const struct waiter_news *news)
 		break;
 	case WAITER_GONE:
 		answer_failure(response, 410, "The instance is no longer there", 0);
+		break;
+	case WAITER_LOST:
+		answer_failure(response, 500, "Cannot allocate memory", 0);
 		break;
 	}
 	response_complete(response);
@@ -163,7 +169,7 @@ static int parse_pattern(const struct request *request, struct pattern **pattern
 	struct error why = {0};
 	int r = pattern_create(pattern, request_query(request, "wait"), &why);
 
-	return r < 0 ? error_set(error, r, "Invalid value for wait parameter: %s", error_text(&why)) : 0;
+	return r == -EINVAL ? error_set(error, r, "Invalid value for wait parameter: %s", error_text(&why)) : r;
 }
 
 /* Makes the waiter of `wait`. */

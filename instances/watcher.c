@@ -86,14 +86,20 @@ static void finish(struct waiter *waiter, enum waiter_outcome outcome)
 	waiter_free(waiter);
 }
 
-/* Tries it on a line. true: it matches, and is gone. */
+/* Tries it on a line. true: it matches, or there is no memory to tell, and is gone. */
 static bool try(struct waiter *waiter, const struct lines *lines)
 {
 	struct pattern_group groups[PATTERN_GROUPS_MAX];
 	struct waiter_news news;
+	int count;
 
-	if (!pattern_matches(waiter->pattern, lines->text, lines->length))
-		return false;
+	count = pattern_matches(waiter->pattern, lines->text, lines->length);
+	if (count > 0)
+		count = pattern_groups(waiter->pattern, lines->text, lines->length, groups);
+	if (count < 0)
+		finish(waiter, WAITER_LOST);
+	if (count <= 0)
+		return count < 0;
 	news = (struct waiter_news){
 		.outcome = WAITER_MATCHED,
 		.lost = lost_to(waiter),
@@ -103,7 +109,7 @@ static bool try(struct waiter *waiter, const struct lines *lines)
 		.end = lines->end,
 		.time = ring_time_at(ring_of(waiter->watcher), lines->begin, NULL),
 		.groups = groups,
-		.group_count = pattern_groups(waiter->pattern, lines->text, lines->length, groups),
+		.group_count = (size_t)count,
 	};
 	waiter->done(waiter->user, &news);
 	waiter_free(waiter);

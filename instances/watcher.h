@@ -23,6 +23,7 @@ enum waiter_outcome {
 	WAITER_TIMED_OUT,
 	WAITER_ENDED, /* the instance; all its output has been looked at */
 	WAITER_GONE,  /* the instance has been deleted, or the daemon ends */
+	WAITER_LOST,  /* there was no memory to look at a line */
 };
 
 struct waiter_news {

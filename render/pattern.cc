@@ -52,9 +52,11 @@ int pattern_create(struct pattern **result, const char *text, struct error *erro
 
 	if (strlen(text) > PATTERN_LENGTH_MAX)
 		return error_set(error, -EINVAL, "pattern longer than %d bytes", PATTERN_LENGTH_MAX);
-	made = new (std::nothrow) pattern{{text, options(PATTERN_MEMORY)}};
-	if (!made)
+	try {
+		made = new pattern{{text, options(PATTERN_MEMORY)}};
+	} catch (const std::bad_alloc &) {
 		return -ENOMEM;
+	}
 	r = check(made->regex, error);
 	if (r < 0)
 		delete made;
@@ -68,26 +70,40 @@ void pattern_destroy(struct pattern *pattern)
 	delete pattern;
 }
 
-bool pattern_matches(const struct pattern *pattern, const char *line, size_t length)
+static int match(const struct pattern *pattern, const char *line, size_t length, re2::StringPiece *found, int count)
 {
-	return pattern->regex.Match({line, length}, 0, length, re2::RE2::UNANCHORED, nullptr, 0);
+	try {
+		return pattern->regex.Match({line, length}, 0, length, re2::RE2::UNANCHORED, found, count);
+	} catch (const std::bad_alloc &) {
+		return -ENOMEM;
+	}
 }
 
-size_t pattern_groups(const struct pattern *pattern, const char *line, size_t length, struct pattern_group *groups)
+int pattern_matches(const struct pattern *pattern, const char *line, size_t length)
+{
+	return match(pattern, line, length, nullptr, 0);
+}
+
+int pattern_groups(const struct pattern *pattern, const char *line, size_t length, struct pattern_group *groups)
 {
 	re2::StringPiece found[PATTERN_GROUPS_MAX];
 	int count = pattern->regex.NumberOfCapturingGroups() + 1;
+	int r = match(pattern, line, length, found, count);
 
-	if (!pattern->regex.Match({line, length}, 0, length, re2::RE2::UNANCHORED, found, count))
-		return 0;
+	if (r <= 0)
+		return r;
 	for (int i = 0; i < count; i++)
 		groups[i] = {found[i].data(), found[i].size()};
-	return (size_t)count;
+	return count;
 }
 
 struct pattern_set *pattern_set_create(void)
 {
-	return new (std::nothrow) pattern_set{{options(SET_MEMORY), re2::RE2::UNANCHORED}, 0, false, false};
+	try {
+		return new pattern_set{{options(SET_MEMORY), re2::RE2::UNANCHORED}, 0, false, false};
+	} catch (const std::bad_alloc &) {
+		return nullptr;
+	}
 }
 
 void pattern_set_destroy(struct pattern_set *set)
@@ -98,11 +114,14 @@ void pattern_set_destroy(struct pattern_set *set)
 void pattern_set_add(struct pattern_set *set, const struct pattern *pattern)
 {
 	set->size += pattern->regex.ProgramSize();
-	set->useless |= set->size > SET_SIZE_MAX || set->set.Add(pattern->regex.pattern(), nullptr) < 0;
+	try {
+		set->useless |= set->size > SET_SIZE_MAX || set->set.Add(pattern->regex.pattern(), nullptr) < 0;
+	} catch (const std::bad_alloc &) {
+		set->useless = true;
+	}
 }
 
-/* One that has failed for want of memory would, more often than not, fail again. */
-bool pattern_set_may_match(struct pattern_set *set, const char *line, size_t length)
+static bool set_matches(struct pattern_set *set, const char *line, size_t length)
 {
 	re2::RE2::Set::ErrorInfo info = {};
 	bool matches;
@@ -115,4 +134,15 @@ bool pattern_set_may_match(struct pattern_set *set, const char *line, size_t len
 	matches = set->set.Match({line, length}, nullptr, &info);
 	set->useless = info.kind == re2::RE2::Set::kOutOfMemory;
 	return matches || set->useless;
+}
+
+/* One that has failed for want of memory would, more often than not, fail again. */
+bool pattern_set_may_match(struct pattern_set *set, const char *line, size_t length)
+{
+	try {
+		return set->useless || set_matches(set, line, length);
+	} catch (const std::bad_alloc &) {
+		set->useless = true;
+		return true;
+	}
 }

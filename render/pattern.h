@@ -40,11 +40,12 @@ int pattern_create(struct pattern **pattern, const char *text, struct error *err
 /* NULL is allowed. */
 void pattern_destroy(struct pattern *pattern);
 
-/* Whether it matches anywhere in a line of UTF-8. ^ and $ are the line's ends. */
-bool pattern_matches(const struct pattern *pattern, const char *line, size_t length);
+/* Whether it matches anywhere in a line of UTF-8. ^ and $ are the line's ends. -ENOMEM: do not use it again. */
+int pattern_matches(const struct pattern *pattern, const char *line, size_t length);
 
-/* What its groups have matched: PATTERN_GROUPS_MAX of them at most go to `groups`. Returns how many; 0: no match. */
-size_t pattern_groups(const struct pattern *pattern, const char *line, size_t length, struct pattern_group *groups);
+/* What its groups have matched: PATTERN_GROUPS_MAX of them at most go to `groups`. Returns how many; 0: no match;
+ * -ENOMEM as above. */
+int pattern_groups(const struct pattern *pattern, const char *line, size_t length, struct pattern_group *groups);
 
 /* --- many at once, for what one costs --- */
 

@@ -13,6 +13,14 @@
 /* libvterm has arrays on the stack for each byte that it is given at once. */
 #define RUN_MAX 1024
 
+/*
+ * libvterm does not ask whether it was given memory. What is not to be had elsewhere it gets from here: the
+ * largest terminal and the probe take 6098 bytes, a change to the largest size 4125.
+ */
+#define SPARE_SIZE (16 * 1024)
+#define SPARE_OF_A_SIZE (5 * 1024)
+#define SPARE_ALIGNMENT 16
+
 /* The least code point that libvterm takes for a combining character. */
 #define FIRST_MARK 0x300
 
@@ -252,14 +260,46 @@ void terminal_print(struct screen *screen, const char *text, size_t length)
 	}
 }
 
-/* libvterm does not live without memory for the few hundred bytes that it needs, so there is no error to see here. */
+/* --- libvterm's memory --- */
+
+static void *allocate(size_t size, void *user)
+{
+	struct screen *screen = user;
+	void *memory = calloc(1, size);
+
+	if (memory)
+		return memory;
+	size = (size + SPARE_ALIGNMENT - 1) / SPARE_ALIGNMENT * SPARE_ALIGNMENT;
+	if (size > SPARE_SIZE - screen->spared)
+		abort(); /* it is larger than what libvterm is known to want */
+	memory = screen->spare + screen->spared;
+	screen->spared += size;
+	return memory;
+}
+
+static void release(void *memory, void *user)
+{
+	struct screen *screen = user;
+	unsigned char *byte = memory;
+
+	if (byte < screen->spare || byte >= screen->spare + SPARE_SIZE)
+		free(memory);
+}
+
+static VTerm *new_vterm(struct screen *screen, uint16_t width, uint16_t height)
+{
+	static VTermAllocatorFunctions functions = {allocate, release};
+
+	return vterm_new_with_allocator(height, width, &functions, screen);
+}
+
 static void create_vterm(struct screen *screen, uint16_t width, uint16_t height)
 {
 	static const VTermStateCallbacks callbacks = {.putglyph = on_glyph, .erase = on_erase, .scrollrect = on_scroll};
 	static const VTermStateCallbacks probe_callbacks = {.putglyph = on_probed};
 
-	screen->vterm = vterm_new(height, width);
-	screen->probe = vterm_new(1, 8);
+	screen->vterm = new_vterm(screen, width, height);
+	screen->probe = new_vterm(screen, 8, 1);
 	vterm_set_utf8(screen->vterm, 1);
 	vterm_set_utf8(screen->probe, 1);
 	screen->state = vterm_obtain_state(screen->vterm);
@@ -284,6 +324,11 @@ int screen_create(struct screen **screen, uint16_t width, uint16_t height, unsig
 	created = calloc(1, sizeof(*created));
 	if (!created)
 		return -ENOMEM;
+	created->spare = calloc(1, SPARE_SIZE);
+	if (!created->spare) {
+		free(created);
+		return -ENOMEM;
+	}
 	created->modes = MODES_AT_START;
 	created->bottom = height;
 	created->now = created->saved[0] = created->saved[1] = terminal_cursor();
@@ -298,6 +343,10 @@ int screen_create(struct screen **screen, uint16_t width, uint16_t height, unsig
 		return error;
 	}
 	create_vterm(created, width, height);
+	if (created->spared) {
+		screen_destroy(created);
+		return -ENOMEM;
+	}
 	*screen = created;
 	return 0;
 }
@@ -313,6 +362,7 @@ void screen_destroy(struct screen *screen)
 	grid_finish(&screen->grids[0]);
 	grid_finish(&screen->grids[1]);
 	history_finish(&screen->history);
+	free(screen->spare);
 	free(screen);
 }
 
@@ -361,6 +411,8 @@ int screen_resize(struct screen *screen, uint16_t width, uint16_t height)
 
 	if (!is_size(width, height))
 		return -EINVAL;
+	if (SPARE_SIZE - screen->spared < SPARE_OF_A_SIZE)
+		return -ENOMEM;
 	for (which = 0; which < 2; which++)
 		skipped[which] = excess(which == screen->alternate ? &screen->now : &screen->saved[which], height);
 	if (grid_copy(&resized[0], &screen->grids[0], width, height, skipped[0]))

@@ -60,6 +60,8 @@ struct cursor {
 struct screen {
 	struct VTerm *vterm, *probe;
 	struct VTermState *state;
+	unsigned char *spare; /* memory for libvterm, where there is no other; so much has been used: */
+	size_t spared;
 	struct parser parser;
 	struct grid grids[2]; /* the main and the alternate screen */
 	struct history history;
