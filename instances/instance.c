@@ -540,12 +540,11 @@ int instance_create(struct instance **result, struct instances *instances, struc
 	return 0;
 }
 
-void instance_destroy(struct instance *instance, const char *why)
+/* Nobody looks at it any more. */
+static void part(struct instance *instance, const char *why)
 {
 	struct session *session, *after;
 
-	if (!instance)
-		return;
 	list_for_each_safe (session, after, &instance->sessions, link)
 		session_cancel(session, why);
 	while (!list_empty(&instance->readers)) {
@@ -554,6 +553,20 @@ void instance_destroy(struct instance *instance, const char *why)
 		list_remove(&reader->link);
 		reader->gone(reader);
 	}
+}
+
+void instance_rename(struct instance *instance, char *name)
+{
+	part(instance, "the instance is renamed");
+	free(instance->row.name);
+	instance->row.name = name;
+}
+
+void instance_destroy(struct instance *instance, const char *why)
+{
+	if (!instance)
+		return;
+	part(instance, why);
 	while (!list_empty(&instance->tasks))
 		finish_task(list_first(&instance->tasks, struct instance_task, link), "The daemon is shutting down");
 	list_remove(&instance->doomed);

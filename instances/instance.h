@@ -92,6 +92,9 @@ int instance_create(struct instance **instance, struct instances *instances, str
 /* Frees it; what it runs goes on. Sessions end, and are told `why`; tasks fail. */
 void instance_destroy(struct instance *instance, const char *why);
 
+/* It has another name, which is consumed, in the store and on disk: sessions end, under the old one. */
+void instance_rename(struct instance *instance, char *name);
+
 const char *instance_status_name(enum instance_status status);
 
 /* "container" or "virtual-machine". */

@@ -267,54 +267,85 @@ int instances_check_name(const char *name, struct error *error)
 	return 0;
 }
 
+/* A new one, which is `created`, joins the others. */
+static void welcome(struct instances *instances, struct instance *instance, const struct identity *requestor)
+{
+	json_t *context = json_pack("{s:s}", "type", instance_type_name(instance->row.type));
+
+	insert(instances, instance);
+	events_lifecycle(instances->events, "instance-created", instance->row.name, requestor, context);
+	json_decref(context);
+}
+
 int instances_put_in(struct instances *instances, struct store_row *row, const struct identity *requestor,
 		     struct error *error)
 {
 	struct instance *instance = NULL;
-	json_t *context;
-	int r;
+	int r = instance_create(&instance, instances, row, error);
 
-	r = instance_create(&instance, instances, row, error);
+	if (r == 0)
+		welcome(instances, instance, requestor);
+	return r;
+}
+
+/* Removes what was left of another of that name, whose console could not be removed with it. */
+static int clear_place(struct instances *instances, const char *name, struct error *error)
+{
+	int r = console_remove(instances->consoles, name);
+
+	if (r == -EBUSY) /* the keeper of that one is about to end */
+		return 0;
 	if (r < 0)
-		return r;
-	insert(instances, instance);
-	context = json_pack("{s:s}", "type", instance_type_name(instance->row.type));
-	events_lifecycle(instances->events, "instance-created", instance->row.name, requestor, context);
-	json_decref(context);
-	return 0;
+		error_set(error, r, "The log of an earlier \"%s\" is in the way: %s", name, strerror(-r));
+	return r;
+}
+
+/* Within a transaction: makes the row's instance. Consumes the row. */
+static int make(struct instances *instances, struct store_row *row, struct instance **instance, struct error *error)
+{
+	int r = store_insert(instances->store, row, error);
+
+	if (r == 0)
+		r = clear_place(instances, row->name, error);
+	if (r == 0)
+		r = instance_create(instance, instances, row, error);
+	store_row_finish(row);
+	return r;
+}
+
+static int check_new(const struct instances *instances, const char *name, struct error *error)
+{
+	if (instances->count >= instances->limits->instances)
+		return error_set(error, -EAGAIN, "Too many instances: limits.instances is %" PRIu64,
+				 instances->limits->instances);
+	/* A container that is not ours has its name, too. */
+	return instances_find(instances, name) ? -EEXIST : 0;
 }
 
 int instances_add(struct instances *instances, struct store_row *row, const struct identity *requestor,
 		  struct error *error)
 {
+	struct instance *instance = NULL;
 	char name[INSTANCE_NAME_MAX + 1];
 	int r;
 
-	if (instances->count >= instances->limits->instances) {
-		store_row_finish(row);
-		return error_set(error, -EAGAIN, "Too many instances: limits.instances is %" PRIu64,
-				 instances->limits->instances);
+	strcpy(name, row->name); /* names have been checked, so it fits */
+	r = check_new(instances, name, error);
+	if (r == 0)
+		r = store_begin(instances->store, error);
+	if (r == 0)
+		r = store_end(instances->store, make(instances, row, &instance, error), error);
+	store_row_finish(row);
+	if (r == 0) {
+		welcome(instances, instance, requestor);
+		return 0;
 	}
-	/* A container that is not ours has its name, too. */
-	r = instances_find(instances, row->name) ? -EEXIST : store_insert(instances->store, row, error);
 	if (r == -EEXIST)
 		error_set(error, r,
 			  "Failed creating instance record: Add instance info to the database: "
 			  "This \"instances\" entry already exists");
-	if (r < 0) {
-		store_row_finish(row);
-		return r;
-	}
-	strcpy(name, row->name);                       /* names have been checked, so it fits */
-	r = console_remove(instances->consoles, name); /* of one that the database has lost, or that went unseen */
-	if (r < 0) {
-		error_set(error, r, "The log of an earlier \"%s\" is in the way: %s", name, strerror(-r));
-		store_row_finish(row);
-	} else {
-		r = instances_put_in(instances, row, requestor, error);
-	}
-	if (r < 0) {
-		store_delete(instances->store, name, NULL);
+	if (instance) {
+		instance_destroy(instance, NULL);
 		console_remove(instances->consoles, name);
 	}
 	return r;
@@ -337,39 +368,32 @@ static int move_on_disk(struct instances *instances, const char *from, const cha
 int instances_rename(struct instances *instances, struct instance *instance, const char *name,
 		     const struct identity *requestor, struct error *error)
 {
-	struct instance *renamed = NULL;
-	struct store_row row;
-	char *copy, *old;
+	char *copy, old[INSTANCE_NAME_MAX + 1];
 	json_t *context;
 	int r;
 
 	if (instance_running(instance) || !list_empty(&instance->tasks))
 		return error_set(error, -EBUSY, "Renaming of running container not allowed");
 	copy = strdup(name);
-	if (!copy || store_row_copy(&row, &instance->row) < 0) {
-		free(copy);
+	if (!copy)
 		return -ENOMEM;
-	}
-	old = row.name;
-	row.name = copy;
-	r = move_on_disk(instances, old, name, error);
+	strcpy(old, instance->row.name);
+	r = clear_place(instances, name, error);
+	if (r == 0)
+		r = move_on_disk(instances, old, name, error);
 	if (r < 0) {
-		free(old);
-		store_row_finish(&row);
+		free(copy);
 		return r;
 	}
-	instance_destroy(instance, "the instance is renamed"); /* its sessions still end under the old name */
+	instance_rename(instance, copy);
+	list_remove(&instance->link);
 	instances->count--;
+	insert(instances, instance);
 	history_rename(instances->history, old, name);
-	r = instance_create(&renamed, instances, &row, error);
-	if (r == 0) {
-		insert(instances, renamed);
-		context = json_pack("{s:s}", "old_name", old);
-		events_lifecycle(instances->events, "instance-renamed", name, requestor, context);
-		json_decref(context);
-	}
-	free(old);
-	return r;
+	context = json_pack("{s:s}", "old_name", old);
+	events_lifecycle(instances->events, "instance-renamed", name, requestor, context);
+	json_decref(context);
+	return 0;
 }
 
 void instances_drop(struct instances *instances, struct instance *instance, const struct identity *requestor)
@@ -407,5 +431,6 @@ int instances_delete(struct instances *instances, struct instance *instance, con
 	if (driver && driver->forget)
 		driver->forget(&instance->row);
 	instances_drop(instances, instance, requestor);
+	store_reserve(instances->store);
 	return 0;
 }

@@ -2,14 +2,20 @@
 #include "instances/store.h"
 #include "instances/instances.h"
 #include "util/cleanup.h"
+#include "util/json.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define RESERVE_SUFFIX ".reserve"
+#define RESERVE_SIZE (128 * 1024)
+#define RESERVE_STEP (32 * 1024)
 
 #define PAGE_SIZE 4096   /* SQLite's choice */
 #define BUSY_TIMEOUT 500 /* ms; the loop waits meanwhile, for whoever looks at the database with sqlite3(1) */
@@ -66,6 +72,9 @@ static const char *const migrations[] = {
 #define SCHEMA_VERSION ((int)(sizeof(migrations) / sizeof(migrations[0])))
 
 enum statement {
+	BEGIN,
+	COMMIT,
+	ROLLBACK,
 	SELECT_ALL,
 	INSERT,
 	UPDATE,
@@ -83,6 +92,9 @@ enum statement {
 
 /* A row's parameters and columns have the same order everywhere; see bind_row() and load_row(). */
 static const char *const statement_texts[STATEMENTS] = {
+	[BEGIN] = "BEGIN IMMEDIATE",
+	[COMMIT] = "COMMIT",
+	[ROLLBACK] = "ROLLBACK",
 	[SELECT_ALL] = "SELECT name, type, description, ephemeral, config, devices, profiles, created_at, last_used_at"
 		       " FROM instances ORDER BY name",
 	[INSERT] = "INSERT INTO instances (name, type, description, ephemeral, config, devices, profiles, created_at,"
@@ -112,6 +124,7 @@ static const char *const statement_texts[STATEMENTS] = {
 struct store {
 	sqlite3 *database;
 	sqlite3_stmt *statements[STATEMENTS];
+	off_t reserved; /* bytes of the reserve */
 	char path[];
 };
 
@@ -144,7 +157,7 @@ int store_row_copy(struct store_row *copy, const struct store_row *row)
 /* Says what SQLite's last call on the database failed for. */
 static int failed(const struct store *store, struct error *error)
 {
-	int code = sqlite3_extended_errcode(store->database), system = 0, r = -EIO;
+	int code = sqlite3_extended_errcode(store->database), last = errno, system = 0, r = -EIO;
 	const char *reason = sqlite3_errmsg(store->database);
 
 	switch (code & 0xff) {
@@ -170,6 +183,8 @@ static int failed(const struct store *store, struct error *error)
 	case SQLITE_CANTOPEN:
 	case SQLITE_IOERR: /* only these leave an errno that is theirs */
 		system = sqlite3_system_errno(store->database);
+		if (!system) /* it does not tell of a COMMIT */
+			system = last;
 		if (system == ENOSPC || system == EDQUOT)
 			r = -ENOSPC;
 		break;
@@ -180,6 +195,7 @@ static int failed(const struct store *store, struct error *error)
 
 static int execute(struct store *store, const char *text, struct error *error)
 {
+	errno = 0;
 	return sqlite3_exec(store->database, text, NULL, NULL, NULL) == SQLITE_OK ? 0 : failed(store, error);
 }
 
@@ -255,6 +271,29 @@ static int prepare(struct store *store, struct error *error)
 	return 0;
 }
 
+void store_reserve(struct store *store)
+{
+	char path[PATH_MAX];
+	cleanup_close int fd = -1;
+
+	if (store->reserved == RESERVE_SIZE)
+		return;
+	snprintf(path, sizeof(path), "%s" RESERVE_SUFFIX, store->path);
+	fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	for (off_t size = RESERVE_SIZE; fd >= 0 && size > store->reserved; size -= RESERVE_STEP)
+		if (posix_fallocate(fd, 0, size) == 0)
+			store->reserved = size;
+}
+
+static bool spend_reserve(struct store *store)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s" RESERVE_SUFFIX, store->path);
+	store->reserved = 0;
+	return unlink(path) == 0;
+}
+
 int store_open(struct store **store, const char *path, struct error *error)
 {
 	size_t size = strlen(path) + 1;
@@ -278,6 +317,7 @@ int store_open(struct store **store, const char *path, struct error *error)
 		store_close(opened);
 		return r;
 	}
+	store_reserve(opened);
 	*store = opened;
 	return 0;
 }
@@ -348,11 +388,16 @@ static json_t *column_json(sqlite3_stmt *statement, int column)
 {
 	const char *text = (const char *)sqlite3_column_text(statement, column);
 
-	return text ? json_loads(text, 0, NULL) : NULL;
+	json_t *json = NULL;
+
+	if (text && json_parse(&json, text, strlen(text), 0, NULL) == -ENOMEM)
+		errno = ENOMEM;
+	return json;
 }
 
 static int load_row(const struct store *store, sqlite3_stmt *statement, struct store_row *row, struct error *error)
 {
+	errno = 0;
 	*row = (struct store_row){
 		.name = column_string(statement, 0),
 		.type = sqlite3_column_int(statement, 1),
@@ -364,11 +409,11 @@ static int load_row(const struct store *store, sqlite3_stmt *statement, struct s
 		.created_at = sqlite3_column_int64(statement, 7),
 		.last_used_at = sqlite3_column_int64(statement, 8),
 	};
-	if (!row->name || !row->description)
-		return error_set(error, -ENOMEM, "Database %s: out of memory", store->path);
-	if (!row_is_sound(row))
+	if (row->name && row->description && errno != ENOMEM && !row_is_sound(row) && errno != ENOMEM)
 		return error_set(error, -EIO, "Database %s: what it says of instance %s is damaged", store->path,
 				 row->name);
+	if (!row->name || !row->description || errno == ENOMEM)
+		return error_set(error, -ENOMEM, "Database %s: out of memory", store->path);
 	return 0;
 }
 
@@ -376,9 +421,9 @@ int store_each(struct store *store, int (*each)(const struct store_row *row, voi
 	       struct error *error)
 {
 	sqlite3_stmt *statement = store->statements[SELECT_ALL];
-	int r = 0, step = SQLITE_ROW;
+	int r = 0, stepped = SQLITE_ROW;
 
-	while (r == 0 && (step = sqlite3_step(statement)) == SQLITE_ROW) {
+	while (r == 0 && (stepped = sqlite3_step(statement)) == SQLITE_ROW) {
 		struct store_row row;
 
 		r = load_row(store, statement, &row, error);
@@ -386,7 +431,7 @@ int store_each(struct store *store, int (*each)(const struct store_row *row, voi
 			r = each(&row, user);
 		store_row_finish(&row);
 	}
-	if (r == 0 && step != SQLITE_DONE)
+	if (r == 0 && stepped != SQLITE_DONE)
 		r = failed(store, error);
 	sqlite3_reset(statement);
 	return r;
@@ -398,7 +443,10 @@ static int change(struct store *store, enum statement which, int bound, struct e
 	sqlite3_stmt *statement = store->statements[which];
 	int r = 0;
 
-	if (bound != SQLITE_OK || sqlite3_step(statement) != SQLITE_DONE)
+	errno = 0;
+	if (bound == SQLITE_NOMEM) /* perhaps not SQLite's */
+		r = error_set(error, -ENOMEM, "Database %s: out of memory", store->path);
+	else if (bound != SQLITE_OK || sqlite3_step(statement) != SQLITE_DONE)
 		r = failed(store, error);
 	else if (sqlite3_changes(store->database) == 0)
 		r = error_set(error, -ENOENT, "Instance not found");
@@ -407,13 +455,28 @@ static int change(struct store *store, enum statement which, int bound, struct e
 	return r;
 }
 
-/* Makes all since BEGIN true if `r` is 0, and undoes it otherwise. */
-static int end_transaction(struct store *store, int r, struct error *error)
+/* Runs a statement without parameters that was prepared while there was memory. */
+static int step(struct store *store, enum statement which, struct error *error)
+{
+	int r;
+
+	errno = 0;
+	r = sqlite3_step(store->statements[which]) == SQLITE_DONE ? 0 : failed(store, error);
+	sqlite3_reset(store->statements[which]);
+	return r;
+}
+
+int store_begin(struct store *store, struct error *error)
+{
+	return step(store, BEGIN, error);
+}
+
+int store_end(struct store *store, int r, struct error *error)
 {
 	if (r == 0)
-		r = execute(store, "COMMIT", error);
+		r = step(store, COMMIT, error);
 	if (r < 0 && !sqlite3_get_autocommit(store->database))
-		sqlite3_exec(store->database, "ROLLBACK", NULL, NULL, NULL);
+		step(store, ROLLBACK, NULL);
 	return r;
 }
 
@@ -424,7 +487,9 @@ static int bind_string(sqlite3_stmt *statement, int parameter, const char *text)
 
 static int bind_json(sqlite3_stmt *statement, int parameter, const json_t *json)
 {
-	return sqlite3_bind_text(statement, parameter, json_dumps(json, JSON_COMPACT), -1, free);
+	char *text = json ? json_text(json, JSON_COMPACT) : NULL;
+
+	return text || !json ? sqlite3_bind_text(statement, parameter, text, -1, free) : SQLITE_NOMEM;
 }
 
 static int bind_row(sqlite3_stmt *statement, const struct store_row *row)
@@ -469,7 +534,12 @@ int store_rename(struct store *store, const char *from, const char *to, struct e
 
 int store_delete(struct store *store, const char *name, struct error *error)
 {
-	return change(store, DELETE, bind_string(store->statements[DELETE], 1, name), error);
+	sqlite3_stmt *statement = store->statements[DELETE];
+	int r = change(store, DELETE, bind_string(statement, 1, name), error);
+
+	if (r == -ENOSPC && spend_reserve(store))
+		r = change(store, DELETE, bind_string(statement, 1, name), error);
+	return r;
 }
 
 /* --- the server's config --- */
@@ -478,9 +548,9 @@ int store_load_config(struct store *store, json_t **config, struct error *error)
 {
 	sqlite3_stmt *statement = store->statements[SELECT_CONFIG];
 	json_auto_t *loaded = json_object();
-	int r = 0, step = SQLITE_ROW;
+	int r = 0, stepped = SQLITE_ROW;
 
-	while (r == 0 && (step = sqlite3_step(statement)) == SQLITE_ROW) {
+	while (r == 0 && (stepped = sqlite3_step(statement)) == SQLITE_ROW) {
 		const char *key = (const char *)sqlite3_column_text(statement, 0);
 		const char *value = (const char *)sqlite3_column_text(statement, 1);
 
@@ -488,7 +558,7 @@ int store_load_config(struct store *store, json_t **config, struct error *error)
 			r = error_set(error, -EIO, "Database %s: what it says of the server's config is damaged",
 				      store->path);
 	}
-	if (r == 0 && step != SQLITE_DONE)
+	if (r == 0 && stepped != SQLITE_DONE)
 		r = failed(store, error);
 	sqlite3_reset(statement);
 	if (r == 0)
@@ -501,7 +571,10 @@ int store_save_config(struct store *store, const json_t *config, struct error *e
 	sqlite3_stmt *statement = store->statements[INSERT_CONFIG];
 	const char *key;
 	json_t *value;
-	int r = execute(store, "BEGIN IMMEDIATE; DELETE FROM config", error);
+	int r = store_begin(store, error);
+
+	if (r == 0)
+		r = execute(store, "DELETE FROM config", error);
 
 	json_object_foreach ((json_t *)config, key, value) {
 		if (r == 0)
@@ -509,7 +582,7 @@ int store_save_config(struct store *store, const json_t *config, struct error *e
 				   bind_string(statement, 1, key) | bind_string(statement, 2, json_string_value(value)),
 				   error);
 	}
-	return end_transaction(store, r, error);
+	return store_end(store, r, error);
 }
 
 /* --- what was done with consoles --- */
@@ -586,10 +659,10 @@ int store_add_acts(struct store *store, const struct store_act *const *acts, siz
 	int r;
 
 	sqlite3_busy_timeout(store->database, patient ? BUSY_TIMEOUT : 0);
-	r = execute(store, "BEGIN IMMEDIATE", error);
+	r = store_begin(store, error);
 	for (size_t i = 0; r == 0 && i < count; i++)
 		r = add_act(store, acts[i], kept, error);
-	r = end_transaction(store, r, error);
+	r = store_end(store, r, error);
 	sqlite3_busy_timeout(store->database, BUSY_TIMEOUT);
 	return r;
 }
@@ -598,15 +671,15 @@ int store_each_act(struct store *store, const char *instance, int64_t since, uns
 		   void (*each)(const struct store_act *act, void *user), void *user, struct error *error)
 {
 	sqlite3_stmt *statement = store->statements[SELECT_ACTS];
-	int bound = bind_string(statement, 1, instance), step = SQLITE_DONE, r = 0;
+	int bound = bind_string(statement, 1, instance), stepped = SQLITE_DONE, r = 0;
 
 	bound |= sqlite3_bind_int64(statement, 2, since) | sqlite3_bind_int64(statement, 3, limit);
-	while (bound == SQLITE_OK && (step = sqlite3_step(statement)) == SQLITE_ROW) {
+	while (bound == SQLITE_OK && (stepped = sqlite3_step(statement)) == SQLITE_ROW) {
 		struct store_act act = load_act(statement);
 
 		each(&act, user);
 	}
-	if (bound != SQLITE_OK || step != SQLITE_DONE)
+	if (bound != SQLITE_OK || stepped != SQLITE_DONE)
 		r = failed(store, error);
 	sqlite3_reset(statement);
 	sqlite3_clear_bindings(statement);

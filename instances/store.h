@@ -51,6 +51,13 @@ int store_limit(struct store *store, uint64_t bytes, struct error *error);
 int store_each(struct store *store, int (*each)(const struct store_row *row, void *user), void *user,
 	       struct error *error);
 
+/*
+ * What is changed between the two is changed as a whole: if `r` is 0, and store_end() can make it last; it undoes all
+ * otherwise. Returns `r`, or what it has failed for.
+ */
+int store_begin(struct store *store, struct error *error);
+int store_end(struct store *store, int r, struct error *error);
+
 /* -EEXIST where the name is taken. -ENOSPC, -EIO from the disk. Nothing is changed by a call that fails. */
 int store_insert(struct store *store, const struct store_row *row, struct error *error);
 
@@ -59,6 +66,12 @@ int store_update(struct store *store, const struct store_row *row, struct error 
 
 int store_rename(struct store *store, const char *from, const char *to, struct error *error);
 int store_delete(struct store *store, const char *name, struct error *error);
+
+/*
+ * Sets aside what a deletion needs where the disk is full, as it writes before it frees: a file beside the database, as
+ * large as there is room for. Done when the store is opened; to be done again when a deletion has freed what it can.
+ */
+void store_reserve(struct store *store);
 
 /* What is set of the server's config: a new {string: string}, whatever the keys. -EIO where the database is damaged. */
 int store_load_config(struct store *store, json_t **config, struct error *error);

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -138,7 +139,6 @@ static void free_console(uv_handle_t *timer)
 {
 	struct console *console = timer->data;
 
-	free(console->name);
 	free(console);
 }
 
@@ -169,8 +169,8 @@ int console_create(struct console **result, struct consoles *consoles, const cha
 	list_append(&consoles->list, &console->link);
 	uv_timer_init(consoles->loop, &console->timer);
 	console->timer.data = console;
-	console->name = strdup(name);
-	r = console->name ? find_keeper(console) : -ENOMEM;
+	snprintf(console->name, sizeof(console->name), "%s", name); /* too long a one is refused by what opens it */
+	r = strlen(name) > CONSOLE_NAME_MAX ? -EINVAL : find_keeper(console);
 	if (r == 0)
 		r = open_ring(console, capacity);
 	if (r < 0) {

@@ -19,7 +19,7 @@
 
 static bool name_valid(const char *name)
 {
-	return name[0] != '\0' && name[0] != '.' && !strchr(name, '/');
+	return name[0] != '\0' && name[0] != '.' && !strchr(name, '/') && strlen(name) <= CONSOLE_NAME_MAX;
 }
 
 static int open_directory(int parent, const char *name, bool make)
@@ -209,21 +209,6 @@ static int rename_log(const struct consoles *consoles, const char *from, const c
 	return renameat2(parent, from, parent, to, RENAME_NOREPLACE) < 0 && errno != ENOENT ? -errno : 0;
 }
 
-/* The handle's, if there is one. */
-static int rename_handle(struct consoles *consoles, const char *from, const char *to)
-{
-	struct console *console = find(consoles, from);
-	char *name = console ? strdup(to) : NULL;
-
-	if (!console)
-		return 0;
-	if (!name)
-		return -ENOMEM;
-	free(console->name);
-	console->name = name;
-	return 0;
-}
-
 int console_begin_move(struct consoles *consoles, const char *from, const char *to)
 {
 	char meanwhile[NAME_MAX + 1];
@@ -250,6 +235,7 @@ int console_begin_move(struct consoles *consoles, const char *from, const char *
 int console_end_move(struct consoles *consoles, const char *from, const char *to, bool moved)
 {
 	char meanwhile[NAME_MAX + 1];
+	struct console *console;
 	int r = name_meanwhile(meanwhile, from, to), removed;
 
 	if (r < 0)
@@ -258,8 +244,9 @@ int console_end_move(struct consoles *consoles, const char *from, const char *to
 		return rename_log(consoles, meanwhile, from);
 	removed = remove_place(consoles, "run", from); /* made anew when the next keeper starts */
 	r = *to ? rename_log(consoles, meanwhile, to) : remove_place(consoles, "consoles", meanwhile);
-	if (r == 0 && *to)
-		r = rename_handle(consoles, from, to);
+	console = find(consoles, from);
+	if (r == 0 && *to && console)
+		strcpy(console->name, to);
 	return r < 0 ? r : removed;
 }
 

@@ -7,6 +7,8 @@
 #include "pty/watch.h"
 #include "pty/wire.h"
 
+#define CONSOLE_NAME_MAX 63 /* as instances' */
+
 struct consoles {
 	uv_loop_t *loop;
 	int directory;                /* DIR */
@@ -18,7 +20,7 @@ struct consoles {
 struct console {
 	struct list link; // consoles::list
 	struct consoles *consoles;
-	char *name;
+	char name[CONSOLE_NAME_MAX + 1];
 	const struct console_handler *handler;
 	void *user;
 	struct ring ring; /* read-only */
