@@ -347,16 +347,24 @@ int console_start_keeper(struct console *console, struct error *error)
 	return r < 0 ? error_set(error, r, "keeper: %s", strerror(-r)) : 0;
 }
 
+/* What the machine lacks now, it may have later: no reason to give up what runs. */
+static bool may_pass(int code)
+{
+	return code == -EMFILE || code == -ENFILE || code == -ENOMEM || code == -EAGAIN;
+}
+
 void console_revive(struct console *console)
 {
 	struct error error = {0};
+	int r;
 
 	uv_timer_stop(&console->timer);
 	log_warn("%s: its keeper has died; another takes over", console->name);
-	if (console_start_keeper(console, &error) < 0) {
+	r = console_start_keeper(console, &error);
+	if (r < 0) {
 		log_error("%s: %s", console->name, error_text(&error));
 		lose_socket(console);
-		if (dies_too_often(console))
+		if (!(console->pid > 0 && may_pass(r)) && dies_too_often(console))
 			give_up(console);
 		else
 			uv_timer_start(&console->timer, on_revive, REVIVE_AGAIN, 0);

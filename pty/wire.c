@@ -138,8 +138,9 @@ static bool place_descriptors(const struct wire_message *message, size_t count,
 	return true;
 }
 
-static int accept_record(const void *data, struct msghdr *record, size_t length, struct wire_message *message,
-			 void **tail, int descriptors[static WIRE_DESCRIPTORS])
+/* The tail, if there is one, is left in `data`, at its start. */
+static int accept_record(void *data, struct msghdr *record, size_t length, struct wire_message *message,
+			 int descriptors[static WIRE_DESCRIPTORS])
 {
 	size_t count = take_descriptors(record, descriptors);
 	const void *inside;
@@ -148,13 +149,8 @@ static int accept_record(const void *data, struct msghdr *record, size_t length,
 	r = record->msg_flags & (MSG_TRUNC | MSG_CTRUNC) ? -EBADMSG : wire_decode(data, length, message, &inside);
 	if (r == 0 && !place_descriptors(message, count, descriptors))
 		r = -EBADMSG;
-	if (r == 0 && message->tail_length > 0) {
-		*tail = malloc(message->tail_length);
-		if (*tail)
-			memcpy(*tail, inside, message->tail_length);
-		else
-			r = -ENOMEM;
-	}
+	if (r == 0 && message->tail_length > 0)
+		memmove(data, inside, message->tail_length);
 	for (int i = 0; r < 0 && i < WIRE_DESCRIPTORS; i++)
 		close_fd(&descriptors[i]);
 	return r;
@@ -171,11 +167,15 @@ int wire_receive(int socket, struct wire_message *message, void **tail, int desc
 	struct msghdr record = {
 		.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
 	ssize_t length;
+	int r;
 
 	*tail = NULL;
 	for (int i = 0; i < WIRE_DESCRIPTORS; i++)
 		descriptors[i] = -1;
-	/* Most are small: asking first saves both sides from holding a buffer for the largest. */
+	/*
+	 * Most are small: asking first saves both sides from holding a buffer for the largest. All memory is got before
+	 * the record is taken: without any it stays.
+	 */
 	do
 		length = recv(socket, NULL, 0, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
 	while (length < 0 && errno == ECONNRESET); /* told once, before what the peer has said until then */
@@ -188,5 +188,8 @@ int wire_receive(int socket, struct wire_message *message, void **tail, int desc
 	}
 	if (length <= 0)
 		return length == 0 ? -EPIPE : -errno;
-	return accept_record(data, &record, (size_t)length, message, tail, descriptors);
+	r = accept_record(data, &record, (size_t)length, message, descriptors);
+	if (r == 0 && message->tail_length > 0)
+		*tail = move_pointer(data);
+	return r;
 }
