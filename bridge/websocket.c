@@ -21,6 +21,7 @@
 #include "util/list.h"
 #include "util/log.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <libwebsockets.h>
 #include <netinet/in.h>
@@ -293,8 +294,10 @@ static bool peer_has_gone(int fd)
  */
 static void on_failure(struct websocket *websocket)
 {
-	int fd = websocket_fd(websocket), prepared = lws_get_close_length(websocket->wsi);
+	int fd = websocket_fd(websocket), prepared = 0;
 
+	if (websocket->established) /* lws has nothing to look into before, if it had no memory for that */
+		prepared = lws_get_close_length(websocket->wsi);
 	if (websocket->state == STATE_OPEN && !lws_partial_buffered(websocket->wsi) && !peer_has_gone(fd)) {
 		if (prepared > 0 && prepared <= CONTROL_PAYLOAD_MAX)
 			send_control(websocket, WRITE_CLOSE, lws_get_close_payload(websocket->wsi), (size_t)prepared);
@@ -405,6 +408,18 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *ses
 	return 0;
 }
 
+/*
+ * Has lws's libuv plug-in stay when lws unloads it: where there was no memory for a connection, lws forgets that libuv
+ * has yet to call back into it.
+ */
+static void keep_plugin(void)
+{
+	void *plugin = dlopen("libwebsockets-evlib_uv.so", RTLD_NOW | RTLD_NODELETE);
+
+	if (plugin)
+		dlclose(plugin);
+}
+
 static int start(struct websockets *engine, const struct websockets_config *config)
 {
 	/* All zero: lws pings nobody and hangs up on nobody. It would not tell TCP from unix sockets. */
@@ -437,6 +452,7 @@ static int start(struct websockets *engine, const struct websockets_config *conf
 
 	protocols[1].name = engine->subprotocol;
 	lws_set_log_level(LLL_ERR | LLL_WARN | LLL_NOTICE, on_log);
+	keep_plugin();
 	engine->context = lws_create_context(&info);
 	if (engine->context)
 		engine->vhost = lws_create_vhost(engine->context, &info);
@@ -447,6 +463,7 @@ int websockets_create(struct websockets **engine, uv_loop_t *loop, const struct 
 {
 	struct websockets *created = calloc(1, sizeof(*created));
 	long fds = sysconf(_SC_OPEN_MAX);
+	int r;
 
 	if (!created)
 		return -ENOMEM;
@@ -460,9 +477,11 @@ int websockets_create(struct websockets **engine, uv_loop_t *loop, const struct 
 	created->input_size = config->receive_size + LWS_PRE;
 	if (created->input_size < WEBSOCKET_SCRATCH_SIZE)
 		created->input_size = WEBSOCKET_SCRATCH_SIZE;
+	errno = 0;
 	if (start(created, config) < 0) {
+		r = errno == ENOMEM ? -ENOMEM : -EIO;
 		websockets_destroy(created);
-		return -EIO;
+		return r;
 	}
 	*engine = created;
 	return 0;

@@ -293,21 +293,36 @@ static struct MHD_Response *reply_with_stream(struct exchange *exchange)
 
 /* --- answers --- */
 
+/* False: no memory. Without X-Content-Type-Options, say, an answer is not to be sent. */
+static bool add_headers(struct MHD_Response *reply, const struct response *response)
+{
+	for (size_t i = 0; i < response->header_count; i++) {
+		errno = 0;
+		if (MHD_add_response_header(reply, response->headers[i].name, response->headers[i].value))
+			continue;
+		if (errno == ENOMEM)
+			return false;
+		log_warn("Left out a header: %s", response->headers[i].name);
+	}
+	return true;
+}
+
 static enum MHD_Result send_response(struct exchange *exchange)
 {
 	struct response *response = &exchange->response;
 	struct http *http = exchange->http;
 	struct MHD_Response *reply;
-	size_t held = response->stream ? response->held : (size_t)response->length, i;
+	size_t held = response->stream ? response->held : (size_t)response->length;
 
 	if (held > SMALL_ANSWER && http->unsent + held > http->limits->answers_size)
 		return refuse(exchange->connection, &refusal_answers);
 	reply = response->stream ? reply_with_stream(exchange) : reply_with_bytes(exchange);
 	if (!reply)
 		return MHD_NO;
-	for (i = 0; i < response->header_count; i++)
-		if (!MHD_add_response_header(reply, response->headers[i].name, response->headers[i].value))
-			log_warn("Left out a header: %s", response->headers[i].name);
+	if (!add_headers(reply, response)) {
+		MHD_destroy_response(reply);
+		return MHD_NO;
+	}
 	return send_reply(exchange->connection, response->status, reply);
 }
 
@@ -354,6 +369,7 @@ static void *on_target(void *context, const char *target, struct MHD_Connection 
 	struct visit *visit = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
 	struct http *http = context;
 	struct exchange *exchange;
+	int r;
 
 	if (!visit)
 		return NULL;
@@ -366,9 +382,10 @@ static void *on_target(void *context, const char *target, struct MHD_Connection 
 	exchange->visit = visit;
 	exchange->http = http;
 	exchange->connection = connection;
-	if (request_set_target(&exchange->request, target) < 0) {
+	r = request_set_target(&exchange->request, target);
+	if (r < 0) {
 		free(exchange);
-		return refuse_target(visit, &refusal_bad_request);
+		return r == -EINVAL ? refuse_target(visit, &refusal_bad_request) : NULL;
 	}
 	return exchange;
 }

@@ -131,9 +131,12 @@ static int start_websockets(struct server *server, const struct options *options
 						 .handshake = HANDSHAKE_SECONDS,
 						 .ping = PING_MILLISECONDS,
 						 .clients = &server->clients};
+	int r = websockets_create(&server->websockets, &server->loop, &config);
 
-	if (websockets_create(&server->websockets, &server->loop, &config) < 0)
-		return error_set(error, -EIO, "libwebsockets does not start: is libwebsockets-evlib-uv installed?");
+	if (r < 0 && r != -EIO)
+		return error_set(error, r, "libwebsockets does not start: %s", strerror(-r));
+	if (r < 0)
+		return error_set(error, r, "libwebsockets does not start: is libwebsockets-evlib-uv installed?");
 	return 0;
 }
 
