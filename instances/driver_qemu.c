@@ -209,7 +209,7 @@ static bool qemu_runs(const struct store_row *row, const char *directory)
 	pid_t pid;
 
 	snprintf(path, sizeof(path), "%s/run/%s", directory, row->name);
-	place = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	place = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	pidfd = place < 0 ? -1 : qemu_find(place, &pid);
 	return pidfd >= 0;
 }

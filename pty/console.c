@@ -97,7 +97,7 @@ static int open_ring(struct console *console, uint64_t capacity)
 		return place;
 	r = console->socket ? 0 : mend_ring(console, place);
 	if (r == 0) {
-		fd = openat(place, "ring", O_RDONLY | O_CLOEXEC);
+		fd = openat(place, "ring", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 		r = fd < 0 ? -errno : ring_open(&console->ring, fd, false);
 	}
 	if (r != -ENOENT && (r != -EBADMSG || console->socket))
@@ -108,7 +108,7 @@ static int open_ring(struct console *console, uint64_t capacity)
 	r = ring_create(place, "ring", capacity);
 	if (r < 0)
 		return r;
-	fd = openat(place, "ring", O_RDONLY | O_CLOEXEC);
+	fd = openat(place, "ring", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	return fd < 0 ? -errno : ring_open(&console->ring, fd, false);
 }
 
@@ -126,7 +126,7 @@ int console_set_capacity(struct console *console, uint64_t capacity)
 	r = place < 0 ? place : ring_resize(place, "ring", capacity);
 	if (r < 0)
 		return r;
-	fd = openat(place, "ring", O_RDONLY | O_CLOEXEC);
+	fd = openat(place, "ring", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	r = fd < 0 ? -errno : ring_open(&fresh, fd, false);
 	if (r < 0)
 		return r;
@@ -371,7 +371,7 @@ ssize_t console_write(struct console *console, const void *data, size_t length)
 int console_clear(struct console *console)
 {
 	cleanup_close int place = consoles_open(console->consoles, "consoles", console->name, false);
-	cleanup_close int fd = place < 0 ? -1 : openat(place, "ring", O_RDWR | O_CLOEXEC);
+	cleanup_close int fd = place < 0 ? -1 : openat(place, "ring", O_RDWR | O_NOFOLLOW | O_CLOEXEC);
 	struct ring ring;
 	int r, tries = 0;
 

@@ -88,7 +88,7 @@ static int open_place(const struct consoles *consoles, const char *name, int *di
 
 	if (place < 0)
 		return place;
-	*ring = openat(place, "ring", O_RDWR | O_CLOEXEC);
+	*ring = openat(place, "ring", O_RDWR | O_NOFOLLOW | O_CLOEXEC);
 	if (*ring < 0)
 		return -errno;
 	*directory = consoles_open(consoles, "run", name, true);

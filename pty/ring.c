@@ -420,7 +420,7 @@ static void copy(struct ring *to, const struct ring *from)
 int ring_resize(int directory_fd, const char *name, uint64_t capacity)
 {
 	char temporary[NAME_MAX + 1];
-	cleanup_close int old_fd = openat(directory_fd, name, O_RDWR | O_CLOEXEC), fd = -1;
+	cleanup_close int old_fd = openat(directory_fd, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC), fd = -1;
 	struct ring old, new;
 	int r = old_fd < 0 ? -errno : temporary_name(temporary, name);
 

@@ -56,7 +56,8 @@ void replace_input(struct keeper *keeper, int *input)
 /* Notes where the log file is, for the next keeper. */
 static void store_place(const struct keeper *keeper)
 {
-	cleanup_close int fd = openat(keeper->directory, PLACE, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	cleanup_close int fd =
+		openat(keeper->directory, PLACE, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
 	char link[32], path[PATH_MAX] = "";
 
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", keeper->target->output);
@@ -67,7 +68,7 @@ static void store_place(const struct keeper *keeper)
 /* Reads it again; `path` only if it is not NULL. */
 static bool load_place(const struct keeper *keeper, int64_t *shift, char *path)
 {
-	cleanup_close int fd = openat(keeper->directory, PLACE, O_RDONLY | O_CLOEXEC);
+	cleanup_close int fd = openat(keeper->directory, PLACE, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	char text[PATH_MAX + 32] = "";
 	int length = 0;
 

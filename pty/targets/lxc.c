@@ -208,7 +208,7 @@ static int take_words(char *line, struct error *error)
 /* The first error is the reason; what follows are its consequences. */
 static int explain(const char *log, int code, struct error *error)
 {
-	cleanup_close int fd = open(log, O_RDONLY | O_CLOEXEC);
+	cleanup_close int fd = open(log, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	char text[LOG_READ], *at = text;
 	ssize_t length = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
 	int r = 0;
