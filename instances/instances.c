@@ -116,6 +116,10 @@ static int load(const struct store_row *row, void *user)
 	struct error error = {0};
 	struct store_row copy;
 
+	if (instances_check_name(row->name, &error) < 0) {
+		log_error("an instance was not loaded: its name is damaged: %s", error_text(&error));
+		return 0;
+	}
 	if (store_row_copy(&copy, row) < 0)
 		return -ENOMEM;
 	if (instance_create(&instance, instances, &copy, &error) < 0) {

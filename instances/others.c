@@ -186,7 +186,7 @@ struct instance *instances_find_now(struct instances *instances, const char *nam
 		return instance;
 	if (instance && instance->row.lxcpath)
 		check_gone(instance);
-	else if (!instance && lxcpath_find(lxcpath, name, &defined_at) == 0)
+	else if (!instance && name_fits(name) && lxcpath_find(lxcpath, name, &defined_at) == 0)
 		on_definition(name, defined_at, instances);
 	instance = instances_find(instances, name);
 	if (instance)
