@@ -39,7 +39,7 @@ static bool keep_descriptors(const int *given)
 	int moved[RELAY_DESCRIPTORS];
 
 	for (int i = 0; i < RELAY_DESCRIPTORS; i++) {
-		moved[i] = fcntl(given[i], F_DUPFD, RELAY_DESCRIPTORS);
+		moved[i] = fcntl(given[i], F_DUPFD_CLOEXEC, RELAY_DESCRIPTORS);
 		if (moved[i] < 0)
 			return false;
 	}
@@ -90,7 +90,7 @@ static void run(int slave, int target, int owner)
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGWINCH);
 	sigprocmask(SIG_SETMASK, &signals, NULL);
-	given[RELAY_SIGNALS] = signalfd(-1, &signals, 0);
+	given[RELAY_SIGNALS] = signalfd(-1, &signals, SFD_CLOEXEC);
 	prctl(PR_SET_NAME, "console-input");
 	if (given[RELAY_SIGNALS] < 0 || setsid() < 0 || ioctl(slave, TIOCSCTTY, 0) < 0 || !keep_descriptors(given))
 		return;
