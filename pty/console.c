@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pty/console.h"
 #include "pty/consoles.h"
+#include "pty/target_file.h"
 #include "pty/terminal.h"
 #include "util/cleanup.h"
 #include "util/log.h"
@@ -51,14 +52,32 @@ static int hear_hello(struct console *console, int fd)
 		console->frozen = message.state.frozen;
 		console->deaf = message.state.deaf;
 		console->boot = message.state.boot;
-		console->target = move_pointer(tail);
-		console->target_length = message.tail_length;
 		if (console->kind == CONSOLE_SERIAL && console->input) /* a break of the daemon that is gone */
 			ioctl(watch_fd(console->input), TIOCCBRK);
 	}
 	for (int i = 0; i < WIRE_DESCRIPTORS; i++)
 		close_fd(&descriptors[i]);
 	return r;
+}
+
+/* What a keeper says of that is not believed. */
+static void read_target(struct console *console)
+{
+	cleanup_close int directory = consoles_open(console->consoles, "run", console->name, false);
+	int r = directory;
+
+	if (r >= 0)
+		r = target_file_read(directory, &console->target, &console->target_length);
+	if (r < 0)
+		log_warn("%s: its keeper could not be replaced: run/%s/target: %s", console->name, console->name,
+			 strerror(-r));
+}
+
+static int write_target(const struct console *console, const void *data, size_t length)
+{
+	cleanup_close int directory = consoles_open(console->consoles, "run", console->name, true);
+
+	return directory < 0 ? directory : target_file_write(directory, data, length);
 }
 
 /* Finds the keeper that an earlier daemon has left, if any. */
@@ -73,6 +92,7 @@ static int find_keeper(struct console *console)
 	r = hear_hello(console, fd);
 	if (r < 0)
 		return r == -EPIPE ? 0 : r;
+	read_target(console);
 	return console_watch_keeper(console, move_fd(&fd), pid);
 }
 
@@ -246,7 +266,9 @@ int console_start(struct console *console, struct console_target *target, struct
 	console->kind = target->kind;
 	console->output = CONSOLE_OUTPUT_ALL;
 	take_target(console, target);
-	r = open_bell(console, error);
+	r = write_target(console, console->target, console->target_length);
+	r = r < 0 ? error_set(error, r, "console of \"%s\": %s", console->name, strerror(-r))
+		  : open_bell(console, error);
 	/* One that runs has a terminal, and so has a serial device; a machine has FIFOs. The keeper finds them. */
 	if (r == 0 && !target->running && target->kind != CONSOLE_MACHINE && target->kind != CONSOLE_SERIAL)
 		r = open_terminal(console, target->width, target->height, error);
@@ -294,7 +316,12 @@ int console_restart(struct console *console, struct console_target *target, int 
 		return error_set(error, -EINVAL,
 				 "The instance runs as %s and is configured as %s now: stop it, then start it",
 				 kinds[console->kind], kinds[target->kind]);
-	r = stop(console, target, timeout_ms);
+	r = console->phase == KEEPER_IDLE ? -ESRCH : write_target(console, target->data, target->length);
+	if (r == 0) {
+		r = stop(console, target, timeout_ms);
+		if (r < 0)
+			write_target(console, console->target, console->target_length);
+	}
 	if (r < 0)
 		return error_set(error, r, "The instance could not be signalled: %s", strerror(-r));
 	take_target(console, target); /* for the next keeper, which may go on with the old one still: that is stopped */

@@ -81,7 +81,7 @@ int keeper_spawn(const struct consoles *consoles, enum console_kind kind, const 
 /* Connects to the keeper that runs for `name`, likewise. -ENOENT: none does. */
 int keeper_connect(const struct consoles *consoles, const char *name, pid_t *pid);
 
-/* Removes the socket of a keeper that has ended. */
+/* Removes the socket of a keeper that has ended, and what it was to keep. */
 void keeper_forget(const struct consoles *consoles, const char *name);
 
 /* --- console_keeper.c --- */

@@ -143,11 +143,9 @@ static void hello(struct keeper *keeper)
 		[WIRE_PIDFD] = keeper->pid > 0 ? keeper->pidfd : -1,
 		[WIRE_INPUT] = keeper->input,
 	};
-	const void *packed = keeper->next ? keeper->next : keeper->packed;
-	size_t length = keeper->next ? keeper->next_length : keeper->packed_length;
 
 	keeper->news = false;
-	if (wire_send(keeper->daemon, &message, packed, length, descriptors) == 0)
+	if (wire_send(keeper->daemon, &message, NULL, 0, descriptors) == 0)
 		keeper_tell(keeper);
 	else
 		lose_daemon(keeper);
@@ -169,17 +167,15 @@ static void accept_daemon(struct keeper *keeper)
 }
 
 /* The first message: what to keep. One that we cannot make sense of leaves us with nothing to do. */
-static void take_keep(struct keeper *keeper, const struct wire_message *message, void **tail,
+static void take_keep(struct keeper *keeper, const struct wire_message *message, const void *tail,
 		      int descriptors[static WIRE_DESCRIPTORS])
 {
 	if (keeper->phase != KEEPER_IDLE)
 		return;
-	if (descriptors[WIRE_EVENTFD] < 0 || target_open(keeper, *tail, message->tail_length) < 0) {
+	if (descriptors[WIRE_EVENTFD] < 0 || target_open(keeper, tail, message->tail_length) < 0) {
 		keeper->over = true;
 		return;
 	}
-	keeper->packed = move_pointer(*tail);
-	keeper->packed_length = message->tail_length;
 	keeper->eventfd = move_fd(&descriptors[WIRE_EVENTFD]);
 	keeper->master = move_fd(&descriptors[WIRE_MASTER]);
 	keeper->input = move_fd(&descriptors[WIRE_INPUT]);
@@ -211,7 +207,7 @@ static void take_message(struct keeper *keeper, const struct wire_message *messa
 	keeper->waits_since = keeper_now();
 	switch ((enum wire_type)message->type) {
 	case WIRE_KEEP:
-		take_keep(keeper, message, tail, descriptors);
+		take_keep(keeper, message, *tail, descriptors);
 		return;
 	case WIRE_GRANT:
 		keeper->limit = message->limit;
@@ -475,7 +471,6 @@ int main(int argc, char **argv)
 	keeper.waits_since = keeper_now();
 	run(&keeper);
 	target_close(&keeper);
-	free(keeper.packed);
 	free(keeper.next);
 	ring_close(&keeper.ring);
 	return EXIT_SUCCESS;

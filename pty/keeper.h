@@ -35,9 +35,7 @@ struct keeper {
 	int ready;                /* what tells that there is some: `output` itself, or an inotify(7) of a file */
 	enum console_output kind; /* how much of the console's output that is */
 
-	void *packed; /* the target as the daemon packed it, for HELLO */
-	size_t packed_length;
-	void *next; /* the one that comes in its place at the next start; NULL: it stays */
+	void *next; /* the packed target that comes in its place at the next start; NULL: it stays */
 	size_t next_length;
 	struct target *target;
 	enum console_restart restart;

@@ -41,14 +41,12 @@ void keeper_fail(struct keeper *keeper)
 /* What a restart has brought takes the place of what there was. */
 static int open_next(struct keeper *keeper)
 {
+	cleanup_free void *packed = move_pointer(keeper->next);
 	int r;
 
 	target_close(keeper);
 	keeper->target = NULL;
-	free(keeper->packed);
-	keeper->packed = move_pointer(keeper->next);
-	keeper->packed_length = keeper->next_length;
-	r = target_open(keeper, keeper->packed, keeper->packed_length);
+	r = target_open(keeper, packed, keeper->next_length);
 	return r < 0 ? error_set(&keeper->error, r, "keeper: %s", strerror(-r)) : 0;
 }
 

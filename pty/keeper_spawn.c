@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* How the daemon gets to a keeper: it starts one, or connects to one that an earlier daemon has started. */
 #include "pty/consoles.h"
+#include "pty/target_file.h"
 #include "util/cleanup.h"
 #include "util/identity.h"
 
@@ -156,6 +157,8 @@ void keeper_forget(const struct consoles *consoles, const char *name)
 {
 	cleanup_close int directory = consoles_open(consoles, "run", name, false);
 
-	if (directory >= 0)
-		unlinkat(directory, "keeper", 0);
+	if (directory < 0)
+		return;
+	unlinkat(directory, "keeper", 0);
+	target_file_remove(directory);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Targets, which are what keepers keep, as a keeper gets them and gives them back (KEEP, STOP, HELLO): flat bytes, of a
- * version with the wire. Unpacking checks everything and makes one allocation, to be freed with free(), that holds
+ * Targets, which are what keepers keep, as a keeper gets them (KEEP, STOP) and run/NAME/target has them: flat bytes, of
+ * a version with the wire. Unpacking checks everything and makes one allocation, to be freed with free(), that holds
  * copies of all.
  */
 #pragma once

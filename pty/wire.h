@@ -11,8 +11,8 @@
  *       | BYE ->                                        |   the end has been taken note of
  *
  * A daemon that is new connects to the keeper's socket and hears first HELLO (what KEEP said, as it is now; the target
- * is that of the next start) and then STATE. Both ends may be of different ages, so each record carries the version,
- * and both check what they get.
+ * is in run/NAME/target: target_file.h) and then STATE. Both ends may be of different ages, so each record carries the
+ * version, and both check what they get.
  */
 #pragma once
 
@@ -31,7 +31,7 @@ enum wire_type {
 	WIRE_FREEZE,   /* frozen */
 	WIRE_STATUS,   /* exit.status of a program that was not the keeper's child */
 	WIRE_BYE,
-	WIRE_HELLO,   /* state; the packed target as tail */
+	WIRE_HELLO,   /* state */
 	WIRE_STATE,   /* state; when FAILED, the words as tail */
 	WIRE_REFUSED, /* state.error; the words as tail */
 	WIRE_TYPES,

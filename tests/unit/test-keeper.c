@@ -120,8 +120,15 @@ static int setup(void **state)
 
 static void remove_tree(const char *directory)
 {
-	static const char *const names[] = {"consoles/k/ring", "consoles/k", "consoles", "run/k/keeper",
-					    "run/k",           "run",        "flag",     ""};
+	static const char *const names[] = {"consoles/k/ring",
+					    "consoles/k",
+					    "consoles",
+					    "run/k/keeper",
+					    "run/k/target",
+					    "run/k",
+					    "run",
+					    "flag",
+					    ""};
 	char path[64];
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -321,7 +328,6 @@ static void test_hello(void **state)
 	assert_int_equal(hear(f), 0);
 	assert_int_equal(f->message.type, WIRE_HELLO);
 	assert_int_equal(f->message.state.pid, pid);
-	assert_true(f->message.tail_length > 0);
 	for (int i = 0; i <= WIRE_PIDFD; i++)
 		assert_true(f->descriptors[i] >= 0);
 	expect_state(f, KEEPER_RUNNING);
@@ -472,7 +478,7 @@ static void test_restart_said_twice(void **state)
 	assert_true(f->message.state.exit.head == 6);
 }
 
-/* A daemon that comes meanwhile hears of the target that is to be started. */
+/* A daemon that comes meanwhile knows itself what is to be started. */
 static void test_restart_in_hello(void **state)
 {
 	struct fixture *f = *state;
@@ -487,7 +493,7 @@ static void test_restart_in_hello(void **state)
 	assert_int_equal(hear(f), 0);
 	assert_int_equal(f->message.type, WIRE_HELLO);
 	assert_int_equal(f->message.state.phase, KEEPER_RUNNING);
-	assert_non_null(memmem(f->tail, f->message.tail_length, "printf other", strlen("printf other")));
+	assert_int_equal(f->message.tail_length, 0);
 	say(f, (struct wire_message){.type = WIRE_STOP}); /* it would not end by itself */
 	expect_state(f, KEEPER_RUNNING);
 	expect_state(f, KEEPER_EXITED);
