@@ -42,7 +42,7 @@ struct keeper {
 
 	int slave;   /* held while it runs, so that no hang-up is seen before its end; -1: not on a terminal of ours */
 	int report;  /* of the child that does something for the target: target_on_report() */
-	int watched; /* by the target alone: target_on_watched() */
+	int watched; /* by the target alone: target_on_watched(); of a program, the starter */
 	int pidfd;   /* its end is the target's: a program's first process, a container's monitor */
 	pid_t pid; /* what the instance's users know as its pid: a program's first process, a container's init; or 0 */
 	uint32_t boot;     /* counted, see struct wire_state */

@@ -28,6 +28,12 @@ int target_open(struct keeper *keeper, const void *packed, size_t length);
 void target_close(struct keeper *keeper);
 
 /*
+ * Gives up, for ever, what the keeper can do without. Once, after the first target_open(), and after target_adopt().
+ * -errno: then it keeps nothing.
+ */
+int target_confine(struct keeper *keeper);
+
+/*
  * Starts it: sets `report`, as far as they are known already `pid` and `pidfd`, and `slave`. Then target_on_report()
  * learns how it went. -errno, with the words in `error`: it has failed at once.
  */

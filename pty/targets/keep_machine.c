@@ -11,7 +11,9 @@
 #include "pty/targets/qemu.h"
 #include "util/cleanup.h"
 #include "util/json.h"
+#include "util/privilege.h"
 
+#include <linux/capability.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -19,6 +21,13 @@
 #include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+
+/*
+ * QEMU may be another user by then: its signals, its place (/proc/PID/cwd). Disks to be looked at are whoever's. FIFOs
+ * are large, however many there are.
+ */
+#define PRIVILEGES \
+	(PRIVILEGE(CAP_KILL) | PRIVILEGE(CAP_SYS_PTRACE) | PRIVILEGE(CAP_DAC_OVERRIDE) | PRIVILEGE(CAP_SYS_RESOURCE))
 
 #define READ_SIZE 4096
 #define PRESS_EVERY 1000                    /* ms */
@@ -288,6 +297,15 @@ static int start_new(struct keeper *keeper)
 	else
 		keeper->pid = r;
 	return MIN(r, 0);
+}
+
+/*
+ * QEMU, which root starts, gets all of root's as it is executed, and gives it up by itself; no_new_privs would keep it
+ * from that, and qemu-bridge-helper(1) from what it is for.
+ */
+int target_confine(struct keeper *keeper)
+{
+	return privilege_keep(PRIVILEGES);
 }
 
 int target_start(struct keeper *keeper)

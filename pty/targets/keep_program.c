@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 /* target.h for a program on a PTY. */
+#include "pty/confinement.h"
 #include "pty/pack.h"
 #include "pty/target.h"
+#include "pty/targets/starter.h"
 #include "pty/terminal.h"
 #include "util/cleanup.h"
 #include "util/list.h"
 
-#include <signal.h>
 #include <string.h>
-#include <sys/pidfd.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 struct target {
@@ -16,12 +18,6 @@ struct target {
 };
 
 const enum console_kind target_kind = CONSOLE_PROGRAM;
-
-static const int signals_hang_up[] = {SIGHUP, SIGCONT, 0};
-static const int signals_end[] = {SIGHUP, SIGTERM, SIGCONT, 0};
-static const int signals_kill[] = {SIGKILL, 0};
-static const int signals_freeze[] = {SIGSTOP, 0};
-static const int signals_thaw[] = {SIGCONT, 0};
 
 static const struct console_program *program_of(const struct keeper *keeper)
 {
@@ -45,16 +41,37 @@ void target_close(struct keeper *keeper)
 	free(keeper->target);
 }
 
+int target_confine(struct keeper *keeper)
+{
+	static const int calls[] = {SYS_wait4, SYS_waitid, -1};
+	static const unsigned long requests[] = {FIONREAD, TIOCGPTPEER, 0};
+	int r = starter_create(keeper, program_of(keeper));
+
+	if (r < 0)
+		return r;
+	keeper->watched = r;
+	return confine(&(struct confinement){.calls = calls, .requests = requests});
+}
+
+/* Without its starter a keeper is of little use, and the next one has one: if there is a daemon, which would start it.
+ */
+static void lose_starter(struct keeper *keeper)
+{
+	close_fd(&keeper->watched);
+	if (keeper->daemon >= 0 && keeper->phase != KEEPER_EXITED && keeper->phase != KEEPER_FAILED)
+		keeper->over = true;
+}
+
 int target_start(struct keeper *keeper)
 {
 	int r;
 
-	keeper->slave = program_open_slave(keeper->master, program_of(keeper));
+	keeper->slave = terminal_hold_slave(keeper->master);
 	r = keeper->slave;
 	if (r >= 0)
-		r = program_spawn(program_of(keeper), keeper->slave, &keeper->pidfd, &keeper->report);
+		r = starter_start(keeper->watched, &keeper->pidfd, &keeper->report);
 	if (r < 0)
-		return error_set(&keeper->error, r, "%s: %s", keeper->slave < 0 ? "terminal" : "fork", strerror(-r));
+		return error_set(&keeper->error, r, "%s: %s", keeper->slave < 0 ? "terminal" : "start", strerror(-r));
 	keeper->pid = r;
 	return 0;
 }
@@ -79,6 +96,7 @@ void target_on_input_lost(struct keeper *keeper)
 
 void target_on_watched(struct keeper *keeper)
 {
+	lose_starter(keeper);
 }
 
 int target_adopt(struct keeper *keeper, const struct wire_state *state)
@@ -90,28 +108,27 @@ int target_adopt(struct keeper *keeper, const struct wire_state *state)
 	return 0;
 }
 
-/* A child that has not called setsid(2) yet is in no session of its own. */
-static bool signal_session(struct keeper *keeper, const int *signals)
+/* Whether anybody was there to get them. */
+static bool signal_session(struct keeper *keeper, enum starter_signals signals)
 {
-	if (program_signal_session(keeper->pid, signals) > 0)
-		return true;
-	if (keeper->phase == KEEPER_DRAINING) /* it is a zombie */
-		return false;
-	for (; *signals; signals++)
-		pidfd_send_signal(keeper->pidfd, *signals, NULL, 0);
-	return true;
+	bool alive = keeper->phase != KEEPER_DRAINING; /* else it is a zombie */
+	int r = starter_signal(keeper->watched, signals, alive);
+
+	if (r < 0)
+		lose_starter(keeper);
+	return r > 0;
 }
 
 bool target_signal(struct keeper *keeper, enum target_request request)
 {
-	return signal_session(keeper, request == TARGET_KILL ? signals_kill : signals_end);
+	return signal_session(keeper, request == TARGET_KILL ? STARTER_KILL : STARTER_END);
 }
 
 void target_freeze(struct keeper *keeper, bool frozen)
 {
-	signal_session(keeper, frozen ? signals_freeze : signals_thaw);
+	signal_session(keeper, frozen ? STARTER_FREEZE : STARTER_THAW);
 	if (frozen) /* once more for those that were born meanwhile; all parents stand still now */
-		signal_session(keeper, signals_freeze);
+		signal_session(keeper, STARTER_FREEZE);
 	keeper_frozen(keeper, frozen);
 }
 
@@ -120,7 +137,7 @@ void target_on_exit(struct keeper *keeper)
 	siginfo_t info;
 
 	/* The leader stays a zombie until its session is done with: nobody else gets the pid, which names both. */
-	keeper->survivors = keeper->stopping && program_signal_session(keeper->pid, signals_hang_up) > 0;
+	keeper->survivors = keeper->stopping && signal_session(keeper, STARTER_HANG_UP);
 	keeper->ours = waitid(P_PIDFD, (id_t)keeper->pidfd, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
 	close_fd(&keeper->slave);
 }
@@ -135,7 +152,7 @@ void target_finish(struct keeper *keeper)
 	int status;
 
 	if (keeper->stopping && keeper->kill_at != TIME_NEVER)
-		program_signal_session(keeper->pid, signals_kill);
+		signal_session(keeper, STARTER_KILL);
 	if (waitpid(keeper->pid, &status, WNOHANG) == keeper->pid) {
 		keeper->exit.status = status;
 		keeper->exit.known = true;

@@ -6,24 +6,63 @@
  * the path leads to a line again; that is a new boot. `watched` tells that it may, and `report` is a timer: of the
  * start, and of the next try, for not everything tells.
  */
+#include "pty/confinement.h"
 #include "pty/pack.h"
 #include "pty/target.h"
 #include "pty/targets/path_watch.h"
 #include "pty/targets/serial.h"
 #include "util/cleanup.h"
+#include "util/privilege.h"
 
+#include <asm/termbits.h> /* struct termios2, for what ioctls are called */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/param.h>
+#include <sys/syscall.h>
 #include <sys/timerfd.h>
 
 #define TRY_EVERY 5000 /* ms */
 #define TRY_APART 100  /* ms; a directory may be busy for other reasons */
 #define STEADY 1000    /* ms; a line that hangs up sooner would do so again */
 #define LAST_WORDS 500 /* ms that what was typed has to be sent before the end; the keeper looks again then */
+
+/* Devices belong to whomever, and one that a killed keeper had may still be TIOCEXCL. */
+#define PRIVILEGES (PRIVILEGE(CAP_DAC_OVERRIDE) | PRIVILEGE(CAP_SYS_ADMIN))
+
+/* Of serial.c, uucp_lock.c and path_watch.c, by whichever of its names the C library calls them. */
+static const int calls[] = {
+	SYS_openat,
+	SYS_fcntl,
+	SYS_flock,
+	SYS_fchmod,
+	SYS_fstat,
+	SYS_newfstatat,
+	SYS_statx,
+#ifdef SYS_readlink
+	SYS_readlink,
+	SYS_link,
+	SYS_unlink,
+#endif
+	SYS_readlinkat,
+	SYS_linkat,
+	SYS_unlinkat,
+	SYS_getpid,
+	SYS_kill, /* 0: is it there? */
+	SYS_eventfd2,
+	SYS_timerfd_create,
+	SYS_timerfd_settime,
+	SYS_inotify_init1,
+	SYS_inotify_add_watch,
+	-1,
+};
+
+static const unsigned long requests[] = {
+	FIONREAD, TCGETS, TCGETS2, TCSETS2, TCFLSH, TIOCOUTQ, TIOCMGET, TIOCEXCL, TIOCNXCL, 0,
+};
 
 struct target {
 	struct console_serial *config;
@@ -145,6 +184,11 @@ static void close_events(struct keeper *keeper)
 {
 	close_fd(&keeper->report);
 	close_fd(&keeper->watched);
+}
+
+int target_confine(struct keeper *keeper)
+{
+	return confine(&(struct confinement){.privileges = PRIVILEGES, .calls = calls, .requests = requests});
 }
 
 int target_start(struct keeper *keeper)

@@ -38,9 +38,9 @@ struct console_program {
 int program_open_slave(int master, const struct console_program *program);
 
 /*
- * Forks a child that takes `slave` as its controlling terminal and executes the program. Returns its pid, and its
- * pidfd in `*pidfd`; or -errno. `*report` becomes readable when it is known whether the program was executed:
- * program_result() reads the answer.
+ * Forks a process that takes `slave` as its controlling terminal and executes the program: a child of our parent, not
+ * ours (CLONE_PARENT). Returns its pid, and its pidfd in `*pidfd`; or -errno. `*report` becomes readable when it is
+ * known whether the program was executed: program_result() reads the answer.
  */
 pid_t program_spawn(const struct console_program *program, int slave, int *pidfd, int *report);
 

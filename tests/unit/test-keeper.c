@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What a keeper ($CONSOLED_KEEPER) does with what it is told: the wire itself, without the daemon's half. */
 #include "pty/consoles.h"
+#include "pty/target_file.h"
 #include "pty/terminal.h"
 #include "util/cleanup.h"
 
@@ -190,14 +191,22 @@ static void keep(struct fixture *f, const char *script, enum console_restart res
 	send_keep(f, &target);
 }
 
-/* Sends STOP for a restart with another script. */
-static void restart_with(struct fixture *f, const char *script, int timeout)
+/* Sends STOP for a restart with another script, as the daemon does it, or without the word that it leaves behind. */
+static void say_restart(struct fixture *f, const char *script, int timeout, bool left)
 {
 	struct wire_message message = {.type = WIRE_STOP, .stop = {.timeout = timeout, .again = true}};
+	cleanup_close int directory = consoles_open(&f->consoles, "run", "k", true);
 	cleanup_target struct console_target target = {0};
 
 	pack_script(f, script, CONSOLE_RESTART_NO, &target);
+	if (left)
+		assert_int_equal(target_file_write(directory, target.data, target.length), 0);
 	assert_int_equal(wire_send(f->socket, &message, target.data, target.length, NULL), 0);
+}
+
+static void restart_with(struct fixture *f, const char *script, int timeout)
+{
+	say_restart(f, script, timeout, true);
 }
 
 static void set_flag(struct fixture *f)
@@ -478,6 +487,48 @@ static void test_restart_said_twice(void **state)
 	assert_true(f->message.state.exit.head == 6);
 }
 
+/* A keeper's own word for what is to be started counts for nothing with its starter. */
+static void test_restart_without_the_daemons_word(void **state)
+{
+	struct fixture *f = *state;
+
+	keep(f, "printf run; exec sleep 60", CONSOLE_RESTART_NO);
+	expect_state(f, KEEPER_STARTING);
+	expect_state(f, KEEPER_RUNNING);
+	wait_for_head(f, 3);
+	say_restart(f, "printf wrong; exit 4", 0, false);
+	expect_state(f, KEEPER_RESTING);
+	expect_state(f, KEEPER_STARTING);
+	expect_state(f, KEEPER_RUNNING);
+	wait_for_head(f, 6);
+	assert_false(readable(f->socket, 100)); /* it has not exited */
+}
+
+/* What is there in place of the daemon's word is not started. */
+static void test_restart_with_damaged_word(void **state)
+{
+	static const char *const words[] = {"", "nonsense"};
+	struct fixture *f = *state;
+	cleanup_close int directory = consoles_open(&f->consoles, "run", "k", true);
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		keep(f, "exec sleep 60", CONSOLE_RESTART_NO);
+		expect_state(f, KEEPER_STARTING);
+		expect_state(f, KEEPER_RUNNING);
+		assert_int_equal(target_file_write(directory, words[i], strlen(words[i])), 0);
+		say(f, (struct wire_message){.type = WIRE_STOP, .stop = {.again = true}});
+		expect_state(f, KEEPER_RESTING);
+		expect_state(f, KEEPER_FAILED);
+		assert_int_equal(f->message.state.error, -EBADMSG);
+		say(f, (struct wire_message){.type = WIRE_BYE});
+		expect_end(f);
+		close_fd(&f->socket);
+		target_file_remove(directory);
+		f->socket = keeper_spawn(&f->consoles, CONSOLE_PROGRAM, "k", &f->keeper, NULL);
+		assert_true(f->socket >= 0);
+	}
+}
+
 /* A daemon that comes meanwhile knows itself what is to be started. */
 static void test_restart_in_hello(void **state)
 {
@@ -551,6 +602,8 @@ int main(void)
 		with(test_restart_with_another),
 		with(test_restart_with_the_same),
 		with(test_restart_said_twice),
+		with(test_restart_without_the_daemons_word),
+		with(test_restart_with_damaged_word),
 		with(test_restart_in_hello),
 		with(test_restart_with_nonsense),
 		with(test_stop_with_target),
