@@ -27,8 +27,8 @@ struct visit {
 	struct list link; // of visits; in none while an answer is worked on or sent
 	struct visits *visits;
 	struct identity identity;
-	int fd;            /* borrowed */
-	uint64_t deadline; /* uv_now() */
+	int fd;                /* borrowed */
+	uint64_t deadline;     /* uv_now() */
 	bool in_head, in_body; /* it has begun to say that, as far as one can tell */
 };
 

@@ -163,7 +163,7 @@ static void drop_oldest_block(const struct ring *ring)
 
 int ring_mend(int directory_fd, const char *name, uint64_t *lost)
 {
-	cleanup_close int fd = openat(directory_fd, name, O_RDWR | O_CLOEXEC);
+	cleanup_close int fd = openat(directory_fd, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
 	char boot[RING_MACHINE_BOOT];
 	struct ring ring;
 	int r = fd < 0 ? -errno : ring_open(&ring, fd, true);
