@@ -209,8 +209,8 @@ static void end(struct story *s)
 
 	for (unsigned int i = 0; i < s->told; i++)
 		free(s->contents[i]);
-	for (size_t i = 0; i < 3; i++) {
-		snprintf(name, sizeof(name), "%s%s", s->path, (const char *const[]){"", "-wal", "-shm"}[i]);
+	for (size_t i = 0; i < 4; i++) {
+		snprintf(name, sizeof(name), "%s%s", s->path, (const char *const[]){"", "-wal", "-shm", ".reserve"}[i]);
 		unlink(name);
 	}
 	assert_int_equal(rmdir(s->directory), 0);
