@@ -69,6 +69,7 @@ static void link_keeper(const struct ground *ground, const char *consoled, char 
 
 static void become_daemon(const struct ground *ground, const char *consoled, const char *keeper, int out)
 {
+	sigset_t none;
 	int errors = open(ground->errors, O_WRONLY | O_CREAT | O_APPEND, 0600);
 
 	setenv(MARKER, ground->directory, 1);
@@ -76,6 +77,8 @@ static void become_daemon(const struct ground *ground, const char *consoled, con
 	setenv("UBSAN_OPTIONS", "print_stacktrace=1", 0);
 	dup2(out, STDOUT_FILENO);
 	dup2(errors, STDERR_FILENO);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
 	setsid();
 	execl(consoled, consoled, "--dir", ground->directory, "--keeper", keeper, "--attach-timeout", "3", NULL);
 	_exit(127);

@@ -33,6 +33,14 @@ static bool goes_on(const struct world *world, uint64_t requests)
 	return world->requests < requests && !world->ground->failed;
 }
 
+/* SIGINT and SIGTERM are blocked: what has been started is to be ended. */
+static bool interrupted(void)
+{
+	sigset_t waiting;
+
+	return sigpending(&waiting) == 0 && (sigismember(&waiting, SIGINT) || sigismember(&waiting, SIGTERM));
+}
+
 static void wait_for(struct visit *visits, struct pollfd *sockets)
 {
 	int64_t due = now_ms() + 1000, left;
@@ -83,8 +91,8 @@ static void receive_crowd(struct world *world, struct honest *honest, struct ran
 				visit_begin(&visits[i], world, random_next(random));
 		wait_for(visits, sockets);
 		open = step_all(visits, sockets);
-		if (!ground_alive(world->ground)) {
-			complain(world->ground, "the daemon has died");
+		if (!ground_alive(world->ground) || interrupted()) {
+			complain(world->ground, "the daemon has died, or somebody has had enough");
 			break;
 		}
 		if (world->requests >= next_check && goes_on(world, requests)) {
@@ -184,10 +192,15 @@ int main(int argc, char **argv)
 	static struct world world;
 	struct options options;
 	struct ground ground;
+	sigset_t ending;
 
 	if (parse(&options, argc, argv) < 0)
 		errx(2, "usage: live --consoled FILE [--requests N] [--seed N]");
 	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&ending);
+	sigaddset(&ending, SIGINT);
+	sigaddset(&ending, SIGTERM);
+	sigprocmask(SIG_BLOCK, &ending, NULL);
 	printf("seed 0x%" PRIx64 "\n", options.seed);
 	fflush(stdout);
 	ground_begin(&ground, options.consoled, &world.routes);

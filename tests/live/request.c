@@ -398,6 +398,7 @@ void request_make(struct request *request, struct random *random, const struct r
 	put_path(&target, random, pattern, known);
 	put_query(&target, random, request);
 	snprintf(request->method, sizeof(request->method), "%s", method);
+	request->patient |= ends_with(pattern, "/wait"); /* for an operation that others may keep going */
 	request->attaches = strcmp(method, "POST") == 0 && ends_with(pattern, "/console");
 	put(out, "%s %s%.*s HTTP/1.%c\r\n", method, random_percent(random, 2) ? "http://unix.socket" : "",
 	    (int)target.length, target.data, random_percent(random, 98) ? '1' : '0');

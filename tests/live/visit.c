@@ -11,6 +11,7 @@
 #include <time.h>
 
 #define PATIENCE_MS 60000 /* for an answer: the daemon has sanitizers, and the machine may be busy */
+#define SOCKET_MS 5000    /* with a WebSocket: what is sent to an instance that does not read is not taken */
 #define LINGER_MS 300     /* with what may take for ever */
 #define HEARD_MAX (64 * 1024 * 1024)
 
@@ -140,6 +141,7 @@ void visit_begin(struct visit *visit, struct world *world, uint64_t seed)
 		plan_requests(visit);
 	plan_manners(visit);
 	world->requests += visit->asked;
+	visit->sent_all = visit->out.length == 0; /* mangled to nothing */
 	visit->planned = visit->out.length;
 	memcpy(visit->plan, visit->out.data,
 	       visit->planned < sizeof(visit->plan) ? visit->planned : sizeof(visit->plan));
@@ -260,6 +262,7 @@ static void note_answer(struct visit *visit, const struct answer *answer, const 
 	if (answer->status == 101 && visit->upgrades) {
 		world->upgrades++;
 		visit->state = VISIT_UPGRADED;
+		visit->deadline = now_ms() + SOCKET_MS;
 		visit->sent_all = false;
 	} else if (answer->status < 200) {
 		return; /* 100 Continue: another comes */
