@@ -248,8 +248,8 @@ int body_decode(const struct request *request, enum body_mode mode, const char *
 				 BODY_VALUES_MAX);
 	r = json_parse(document, request->body, request->body_length,
 		       JSON_DECODE_ANY | JSON_DISABLE_EOF_CHECK | JSON_DECODE_INT_AS_REAL, &problem);
-	if (r < 0)
-		return r == -EINVAL ? syntax_error(request, mode, &problem, error) : r;
+	if (!*document)
+		return r == -ENOMEM ? r : syntax_error(request, mode, &problem, error);
 	if (mode == BODY_WHOLE)
 		r = check_rest(request, problem.position, error);
 	if (r == 0 && !json_is_object(*document) && !json_is_null(*document))

@@ -274,6 +274,7 @@ int instances_check_name(const char *name, struct error *error)
 /* A new one, which is `created`, joins the others. */
 static void welcome(struct instances *instances, struct instance *instance, const struct identity *requestor)
 {
+	// NOLINTNEXTLINE(clang-analyzer-core.NullDereference): what was made is there
 	json_t *context = json_pack("{s:s}", "type", instance_type_name(instance->row.type));
 
 	insert(instances, instance);

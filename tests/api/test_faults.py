@@ -627,4 +627,4 @@ def test_start_of_a_keeper(own_daemon, run):
         Session(instance).attach().at_prompt().abort()
         instance.stop()
 
-    sweep(own_daemon, act, check, run, program=KEEPER, after=after, stride=1)
+    sweep(own_daemon, act, check, run, program=KEEPER, after=after, stride=3 * STRIDE)

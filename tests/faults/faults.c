@@ -259,7 +259,7 @@ int unlinkat(int directory, const char *path, int flags)
 
 /* The same with 64 bits, which all have that this is built for. */
 _Static_assert(sizeof(off_t) == sizeof(off64_t), "one function for both names");
-#define SAME_AS(function) __attribute__((alias(#function), copy(function)))
+#define SAME_AS(function) __attribute__((alias(#function)))
 ssize_t pwrite64(int fd, const void *data, size_t size, off64_t offset) SAME_AS(pwrite);
 int ftruncate64(int fd, off64_t size) SAME_AS(ftruncate);
 int fallocate64(int fd, int mode, off64_t offset, off64_t size) SAME_AS(fallocate);
