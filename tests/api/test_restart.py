@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Daemons and keepers that end, are killed, and come back; how consoled is started and stopped."""
 
+import contextlib
+import fcntl
 import os
 import re
 import signal
@@ -278,6 +280,25 @@ def test_stale_socket_and_lock(own_daemon):
     assert os.path.exists(own_daemon.socket)
     own_daemon.start()
     assert own_daemon.api.get("/1.0").status == 200
+
+
+def test_lock_of_a_dead_daemon(own_daemon):
+    """Promise 10: what a killed daemon was just about to start holds its lock for a moment longer; that is waited for."""
+    own_daemon.kill()
+    with open(own_daemon.directory / "lock") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        starting = threading.Thread(target=own_daemon.start)
+        starting.start()
+        wait_until(lambda: has_open(own_daemon, lock.name), what="the next daemon at the lock")
+    starting.join()
+    assert own_daemon.running() and own_daemon.api.get("/1.0").status == 200
+
+
+def has_open(daemon, path):
+    with contextlib.suppress(OSError):
+        places = [f"/proc/{daemon.pid}/fd/{name}" for name in os.listdir(f"/proc/{daemon.pid}/fd")]
+        return path in [os.readlink(place) for place in places]
+    return False
 
 
 def test_socket_is_private(own_daemon):
