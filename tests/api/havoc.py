@@ -165,7 +165,13 @@ class Subject:
         session = Session(self.instance)
         try:
             mark = f"p{next(MARKS)}-1\n"
-            session.attach().type(mark).expect(mark, 30)
+            session.attach().type(mark)
+            try:
+                session.expect(mark, 30)
+            except AssertionError as error:
+                self.journal.read()
+                logged = "is" if self.journal.typed[mark.strip().encode()] else "is not"
+                raise AssertionError(f"{error}; it {logged} in the log") from None
             session.detach()
             assert session.result()["status_code"] == SUCCESS
         finally:
