@@ -105,7 +105,7 @@ def live(path, instance, counts, ready):
 
 
 class Crowd:
-    """Attacks the daemon at `path` as long as it is entered. `counts`: connections, by kind; `instance` is typed into."""
+    """Attacks the daemon at `path` while it is entered. `counts`: connections, by kind; `instance` is typed into."""
 
     def __init__(self, path, instance, counts):
         self.arguments = (str(path), instance, counts)

@@ -477,7 +477,7 @@ def test_answers_size(daemon, make, limit, hold, honest):
 
 @covers("limits.idle_timeout")
 def test_idle_timeout(own_daemon, hold):
-    """S11, limits: where no byte moves. It holds from the daemon's next start on; a reader that takes some is not cut."""
+    """S11, limits: where no byte moves, from the daemon's next start on; a reader that takes some is not cut."""
     printer = own_daemon.create("x", "sh -c 'head -c 2000000 /dev/zero'").start()
     printer.wait_status(STOPPED)
     put(own_daemon.api, {"limits.idle_timeout": "1"})
