@@ -42,10 +42,24 @@ int consoles_open(const struct consoles *consoles, const char *kind, const char 
 	return parent < 0 ? parent : open_directory(parent, name, make);
 }
 
+/* The console whose program our child `pid` is, if it is one's; and not another that has got its number. */
+static struct console *find_orphaned(struct consoles *consoles, pid_t pid)
+{
+	struct console *console;
+	siginfo_t info = {0};
+
+	list_for_each (console, &consoles->list, link)
+		if (console->pid == pid && console->pidfd >= 0 &&
+		    waitid(P_PIDFD, (id_t)console->pidfd, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+		    info.si_pid == pid)
+			return console;
+	return NULL;
+}
+
 /*
  * As a subreaper we inherit what keepers leave behind: when one is killed, its program (whose status its next keeper
- * waits for), and orphans of programs. None of them is in our session. What is (children that other code started
- * through uv_spawn) is not ours to reap.
+ * waits for; we may not have heard of that death yet), and orphans of programs. None of them is in our session. What is
+ * (children that other code started through uv_spawn) is not ours to reap.
  */
 static void on_child(uv_signal_t *signal, int number)
 {
@@ -60,7 +74,9 @@ static void on_child(uv_signal_t *signal, int number)
 	while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid > 0) {
 		if (getsid(info.si_pid) == getsid(0))
 			return;
-		waitpid(info.si_pid, NULL, WNOHANG);
+		console = find_orphaned(consoles, info.si_pid);
+		if (waitpid(info.si_pid, &status, WNOHANG) == info.si_pid && console)
+			console_on_status(console, status);
 		info.si_pid = 0;
 	}
 }

@@ -58,7 +58,7 @@ static void test_policy_without_daemon(void **state)
 	set_flag(f);
 	open_console(f, CAPACITY);
 	wait_for(f, strcmp(text_of(f), "one\r\ntwo\r\n") == 0);
-	wait_for(f, console_running(f->console));
+	wait_for(f, f->console->boot == 2 && console_running(f->console)); /* and not still as HELLO has told it */
 }
 
 /* --- the keeper dies --- */
@@ -86,6 +86,25 @@ static void test_keeper_killed_status(void **state)
 	assert_int_equal(WEXITSTATUS(f->exit.status), 7);
 	assert_int_equal(f->starts, 1);
 	assert_string_equal(text_of(f), "ready\r\nend\r\n");
+}
+
+/* The program has ended by the time that its keeper's death is noticed, behind what the keeper has said before. */
+static void test_keeper_killed_before_the_end(void **state)
+{
+	struct fixture *f = *state;
+	siginfo_t info;
+
+	start(f, "echo runs; until test -e $F; do sleep 0.02; done; exit 7", CONSOLE_RESTART_NO);
+	for (int i = 0; i < LIMIT && !ends_with(text_of(f), "runs\r\n"); i++)
+		usleep(1000); /* the loop stands still: all that is told waits */
+	assert_int_equal(kill(console_keeper_pid(f->console), SIGKILL), 0);
+	assert_int_equal(waitid(P_PID, (id_t)console_keeper_pid(f->console), &info, WEXITED | WNOWAIT), 0);
+	set_flag(f);
+	while (waitid(P_ALL, 0, &info, WEXITED | WNOWAIT) == 0 && info.si_status != 7)
+		waitpid(info.si_pid, NULL, 0); /* the keeper, its starter */
+	wait_for(f, f->exits == 1);
+	assert_true(f->exit.known);
+	assert_int_equal(WEXITSTATUS(f->exit.status), 7);
 }
 
 static void test_keeper_killed_restart(void **state)
@@ -249,6 +268,7 @@ int main(void)
 		with(test_exit_is_kept),
 		with(test_policy_without_daemon),
 		with(test_keeper_killed_status),
+		with(test_keeper_killed_before_the_end),
 		with(test_keeper_killed_restart),
 		with(test_killed_while_it_is_restarted),
 		with(test_restarted_without_daemon),
