@@ -80,7 +80,7 @@ void keeper_resume(struct keeper *keeper)
 /* An earlier keeper has died. Whatever happened to the target since shows at its pidfd and in the output. */
 static void adopt(struct keeper *keeper, const struct wire_state *state)
 {
-	if (target_adopt(keeper, state) < 0 || target_confine(keeper) < 0) {
+	if (target_adopt(keeper, state) < 0) {
 		keeper->over = true;
 		return;
 	}
@@ -93,24 +93,15 @@ static void adopt(struct keeper *keeper, const struct wire_state *state)
 		keeper_resume(keeper);
 }
 
-static void start_confined(struct keeper *keeper)
-{
-	int r = target_confine(keeper);
-
-	if (r == 0) {
-		start(keeper);
-		return;
-	}
-	error_set(&keeper->error, r, "keeper: %s", strerror(-r));
-	keeper_fail(keeper);
-}
-
 void keeper_keep(struct keeper *keeper, const struct wire_state *state)
 {
 	if (state->pid > 0 || state->phase == KEEPER_RUNNING) /* a serial device has no pid */
 		adopt(keeper, state);
 	else
-		start_confined(keeper);
+		start(keeper);
+	/* Afterwards, for a start is waited for; but before anything of what it prints is read. */
+	if (target_confine(keeper) < 0)
+		keeper->over = true; /* the next keeper goes on with it */
 }
 
 void keeper_reboot(struct keeper *keeper, pid_t pid, uint64_t offset)

@@ -28,8 +28,8 @@ int target_open(struct keeper *keeper, const void *packed, size_t length);
 void target_close(struct keeper *keeper);
 
 /*
- * Gives up, for ever, what the keeper can do without. Once, after the first target_open(), and after target_adopt().
- * -errno: then it keeps nothing.
+ * Gives up, for ever, what the keeper can do without. Once, behind the first target_start() or target_adopt(), however
+ * that went. -errno: then there is better no keeper.
  */
 int target_confine(struct keeper *keeper);
 

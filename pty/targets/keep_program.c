@@ -62,14 +62,23 @@ static void lose_starter(struct keeper *keeper)
 		keeper->over = true;
 }
 
+/* As long as there is no starter, we can do it ourselves, and sooner. */
+static pid_t spawn(struct keeper *keeper)
+{
+	if (keeper->watched < 0)
+		return program_spawn(program_of(keeper), keeper->slave, 0, &keeper->pidfd, &keeper->report);
+	return starter_start(keeper->watched, &keeper->pidfd, &keeper->report);
+}
+
 int target_start(struct keeper *keeper)
 {
 	int r;
 
-	keeper->slave = terminal_hold_slave(keeper->master);
-	r = keeper->slave;
-	if (r >= 0)
-		r = starter_start(keeper->watched, &keeper->pidfd, &keeper->report);
+	if (keeper->watched < 0)
+		keeper->slave = program_open_slave(keeper->master, program_of(keeper));
+	else
+		keeper->slave = terminal_hold_slave(keeper->master);
+	r = keeper->slave < 0 ? keeper->slave : spawn(keeper);
 	if (r < 0)
 		return error_set(&keeper->error, r, "%s: %s", keeper->slave < 0 ? "terminal" : "start", strerror(-r));
 	keeper->pid = r;

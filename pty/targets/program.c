@@ -144,7 +144,7 @@ static void run_child(const struct console_program *program, int slave, int repo
 	_exit(127);
 }
 
-pid_t program_spawn(const struct console_program *program, int slave, int *pidfd, int *report)
+pid_t program_spawn(const struct console_program *program, int slave, int flags, int *pidfd, int *report)
 {
 	cleanup_close int reader = -1, writer = -1;
 	int ends[2], fd;
@@ -154,7 +154,7 @@ pid_t program_spawn(const struct console_program *program, int slave, int *pidfd
 		return -errno;
 	reader = ends[0];
 	writer = ends[1];
-	pid = (pid_t)syscall(SYS_clone, CLONE_PARENT | SIGCHLD, NULL, NULL, NULL, NULL);
+	pid = (pid_t)syscall(SYS_clone, (unsigned long)flags | SIGCHLD, NULL, NULL, NULL, NULL);
 	if (pid < 0)
 		return -errno;
 	if (pid == 0)

@@ -38,11 +38,11 @@ struct console_program {
 int program_open_slave(int master, const struct console_program *program);
 
 /*
- * Forks a process that takes `slave` as its controlling terminal and executes the program: a child of our parent, not
- * ours (CLONE_PARENT). Returns its pid, and its pidfd in `*pidfd`; or -errno. `*report` becomes readable when it is
+ * Forks a child that takes `slave` as its controlling terminal and executes the program; with `flags` CLONE_PARENT it
+ * is our parent's child. Returns its pid, and its pidfd in `*pidfd`; or -errno. `*report` becomes readable when it is
  * known whether the program was executed: program_result() reads the answer.
  */
-pid_t program_spawn(const struct console_program *program, int slave, int *pidfd, int *report);
+pid_t program_spawn(const struct console_program *program, int slave, int flags, int *pidfd, int *report);
 
 /* 0: the program runs. Otherwise the child's -errno and, in `error`, its words, such as `exec "x": No such file`. */
 int program_result(const struct console_program *program, int report, struct error *error);

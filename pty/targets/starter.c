@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <linux/capability.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/pidfd.h>
@@ -107,7 +108,7 @@ static void start(struct starter *starter)
 		r = slave = program_open_slave(starter->master, starter->program);
 	close_fd(&starter->pidfd);
 	if (r >= 0)
-		r = program_spawn(starter->program, slave, &starter->pidfd, &report);
+		r = program_spawn(starter->program, slave, CLONE_PARENT, &starter->pidfd, &report);
 	starter->pid = r < 0 ? 0 : r;
 	if (r < 0)
 		answer(starter, r, NULL);
@@ -157,6 +158,7 @@ static void become(struct keeper *keeper, const struct console_program *program,
 	close_fd(&keeper->listener);
 	close_fd(&keeper->eventfd);
 	close_fd(&keeper->slave);
+	close_fd(&keeper->report);
 	ring_close(&keeper->ring);
 	prctl(PR_SET_NAME, "keeper-starter");
 	if (privilege_keep(PRIVILEGES) == 0)

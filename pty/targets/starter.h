@@ -25,8 +25,8 @@ enum starter_signals {
 };
 
 /*
- * Forks the starter of what `keeper` keeps, or has just adopted. Returns the socket, which can be read when the starter
- * has died; -errno.
+ * Forks the starter of what `keeper` keeps, and has just started or adopted. Returns the socket, which can be read when
+ * the starter has died; -errno.
  */
 int starter_create(struct keeper *keeper, const struct console_program *program);
 
