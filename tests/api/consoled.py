@@ -64,6 +64,14 @@ def process_state(pid):
         return ""
 
 
+def name_of(pid):
+    """What the process calls itself; "" where there is no such process."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
 def parent(pid):
     """The parent's pid, 0 where there is no such process."""
     try:
@@ -211,7 +219,8 @@ class Daemon(Server):
         found = {}
         for pid in processes_of(self.directory):
             words = cmdline(pid).split()
-            forked = cmdline(parent(pid)).split() == words  # by a keeper for containers, for a moment
+            # By a keeper for containers: for a moment, or (pty/targets/relay.h) for as long as the container.
+            forked = cmdline(parent(pid)).split() == words or name_of(pid) == "console-input"
             if words and Path(words[0]).name in KEEPERS and alive(pid) and not forked:
                 found[words[-1]] = pid
         return found
