@@ -142,10 +142,10 @@ def test_a_thousand_slow_clients(own_daemon, kind):
     while len(ratios) < 4 and not any(ratio < 2 for ratio in ratios):  # the machine may be busy with something else
         alone = honest.median()
         with Crowd(own_daemon.socket, "victim", counts):
-            assert descriptors(own_daemon.pid) > before + 900
+            wait_until(lambda: descriptors(own_daemon.pid) > before + 900, 60, what="a thousand connections")
             ratios.append(honest.median(4) / alone)
             assert own_daemon.api.get("/1.0").status == 200
             with contextlib.closing(WebSocket(own_daemon.socket, "/1.0/events").socket):
                 pass
-        wait_until(lambda: descriptors(own_daemon.pid) == before, 60, what=f"{before} descriptors")
+        wait_until(lambda: descriptors(own_daemon.pid) <= before, 60, what=f"{before} descriptors")
     assert min(ratios) < 2, ratios
