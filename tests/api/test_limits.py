@@ -149,11 +149,20 @@ def honest(daemon):
     honest.leave()
 
 
+def settled(daemon, honest):
+    """The daemon's descriptors, some turns of its loop later: what has gone has been closed by then."""
+    counts = []
+    while len(counts) < 20:
+        honest.asks_again()
+        counts.append(descriptors(daemon.pid))
+    return min(counts)
+
+
 @pytest.fixture
 def limit(daemon, honest):
     """Sets limits, by PATCH. At the test's end they are put back, and nothing is left."""
     honest.served()
-    before = descriptors(daemon.pid)
+    before = settled(daemon, honest)
     changed = {}
 
     def change(key, value):
@@ -166,7 +175,7 @@ def limit(daemon, honest):
     put(honest.kept, changed)
     assert config_of(daemon.api) == {}
     honest.served()
-    wait_until(lambda: descriptors(daemon.pid) == before, what=f"{before} descriptors of the daemon")
+    wait_until(lambda: descriptors(daemon.pid) <= before, what=f"{before} descriptors of the daemon")
 
 
 @pytest.fixture
@@ -329,7 +338,7 @@ def test_connections_per_user(own_daemon, hold):
     hold(honest)
     path = own_daemon.socket
     put(own_daemon.api, {"limits.connections_per_user": "20"})
-    before = descriptors(own_daemon.pid)
+    before = settled(own_daemon, honest)
     crowd = hold(Crowd(path, NOBODY, 50))
     assert crowd.statuses == {"200": 20, "503": 30}
     honest.served()
@@ -347,7 +356,7 @@ def test_connections_per_user(own_daemon, hold):
     assert as_nobody(lambda: Api(path).get("/1.0").status) == 200
     crowd.leave()
     other.leave()
-    wait_until(lambda: descriptors(own_daemon.pid) == before, what=f"{before} descriptors")
+    wait_until(lambda: descriptors(own_daemon.pid) <= before, what=f"{before} descriptors")
 
 
 @needs_root
