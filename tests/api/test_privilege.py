@@ -191,15 +191,15 @@ def test_program_of_another_user(daemon, make):
     assert instance.status == STOPPED
 
 
-def test_setuid_program(make, tmp_path):
+def test_setuid_program(make):
     """sudo and login are setuid programs: those of an instance's get what their mode says."""
     copy = Path("/var/tmp") / f"consoled-id-{os.getpid()}"  # /tmp may be nosuid
     copy.write_bytes(Path("/usr/bin/id").read_bytes())
     try:
         copy.chmod(0o4755)
-        instance = make(f"{copy} -u", config={"process.user": "nobody"}, start=False).start()
+        instance = make(f"sh -c '{copy} -u; exec sleep 1000'", config={"process.user": "nobody"})
         instance.wait_log(b"0\r\n")
-        instance.restart() if instance.status != STOPPED else instance.start()
+        instance.restart()
         instance.wait_log(b"0\r\n0\r\n")
     finally:
         copy.unlink()
