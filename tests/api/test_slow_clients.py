@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clients that are slow on purpose: a byte a second of a head, of a body, of a handshake, of a stream."""
 
-import contextlib
 import statistics
 import time
 
@@ -138,14 +137,14 @@ def test_a_thousand_slow_clients(own_daemon, kind):
     victim = own_daemon.create("victim", ECHO).start()
     victim.wait_log(b"ready")
     before = descriptors(own_daemon.pid)
-    ratios = []
-    while len(ratios) < 4 and not any(ratio < 2 for ratio in ratios):  # the machine may be busy with something else
-        alone = honest.median()
+    ratios, alone = [], honest.median()
+    while not ratios or (len(ratios) < 4 and min(ratios) >= 2):  # the machine may be busy with something else
         with Crowd(own_daemon.socket, "victim", counts):
             wait_until(lambda: descriptors(own_daemon.pid) > before + 900, 60, what="a thousand connections")
-            ratios.append(honest.median(4) / alone)
+            beside = honest.median(4)
             assert own_daemon.api.get("/1.0").status == 200
-            with contextlib.closing(WebSocket(own_daemon.socket, "/1.0/events").socket):
-                pass
+            WebSocket(own_daemon.socket, "/1.0/events").abort()
         wait_until(lambda: descriptors(own_daemon.pid) <= before, 60, what=f"{before} descriptors")
+        was, alone = alone, honest.median()
+        ratios.append(beside / max(was, alone))
     assert min(ratios) < 2, ratios
