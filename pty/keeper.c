@@ -64,6 +64,7 @@ enum inherited {
 	INHERITED_DAEMON = 3,
 	INHERITED_DIRECTORY, /* run/NAME */
 	INHERITED_RING,
+	INHERITED_LISTENER, /* run/NAME/keeper */
 	INHERITED_END,
 };
 
@@ -404,21 +405,6 @@ static void run(struct keeper *keeper)
 
 /* --- the beginning --- */
 
-/* Binds run/NAME/keeper; by way of the directory's descriptor, so that the path is short whatever the directory. */
-static int listen_in(int directory)
-{
-	cleanup_close int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-
-	if (fd < 0)
-		return -errno;
-	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/keeper", directory);
-	unlink(address.sun_path); /* of a keeper that was killed */
-	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, 4) < 0)
-		return -errno;
-	return move_fd(&fd);
-}
-
 static int open_ring(struct ring *ring)
 {
 	int r = ring_open(ring, INHERITED_RING, true);
@@ -446,6 +432,7 @@ int main(int argc, char **argv)
 	struct keeper keeper = {
 		.daemon = INHERITED_DAEMON,
 		.directory = INHERITED_DIRECTORY,
+		.listener = INHERITED_LISTENER,
 		.eventfd = -1,
 		.master = -1,
 		.input = -1,
@@ -465,8 +452,7 @@ int main(int argc, char **argv)
 	}
 	if (open_ring(&keeper.ring) < 0)
 		return EXIT_FAILURE;
-	keeper.listener = listen_in(INHERITED_DIRECTORY);
-	if (keeper.listener < 0)
+	if (listen(keeper.listener, 4) < 0) /* once more: as the peer that is asked for its pid */
 		return EXIT_FAILURE;
 	keeper.waits_since = keeper_now();
 	run(&keeper);

@@ -17,7 +17,7 @@
 
 /* What it inherits, in this order from 3 on; and above which our own descriptors must be, to be copied there. */
 #define INHERITED 3
-#define INHERITED_COUNT 3
+#define INHERITED_COUNT 4
 
 static int raise_fd(int *fd)
 {
@@ -96,6 +96,24 @@ static int open_place(const struct consoles *consoles, const char *name, int *di
 	return *directory < 0 ? *directory : 0;
 }
 
+/*
+ * Binds run/NAME/keeper; by way of the directory's descriptor, so that the path is short whatever the directory. The
+ * keeper itself would be too late: if we are killed before it has come so far, our successor must find it all the same.
+ */
+static int listen_in(int directory)
+{
+	cleanup_close int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+	if (fd < 0)
+		return -errno;
+	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/keeper", directory);
+	unlink(address.sun_path); /* of a keeper that was killed */
+	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, 4) < 0)
+		return -errno;
+	return move_fd(&fd);
+}
+
 int keeper_spawn(const struct consoles *consoles, enum console_kind kind, const char *name, pid_t *pid,
 		 struct error *error)
 {
@@ -105,7 +123,7 @@ int keeper_spawn(const struct consoles *consoles, enum console_kind kind, const 
 		[CONSOLE_SERIAL] = "serial devices",
 	};
 	const char *path = consoles->keepers[kind];
-	cleanup_close int ours = -1, theirs = -1, directory = -1, ring = -1;
+	cleanup_close int ours = -1, theirs = -1, directory = -1, ring = -1, listener = -1;
 	int ends[2], r;
 
 	if (optional[kind] && access(path, X_OK) < 0)
@@ -123,7 +141,11 @@ int keeper_spawn(const struct consoles *consoles, enum console_kind kind, const 
 	if (r == 0)
 		r = raise_fd(&ring);
 	if (r == 0)
-		r = spawn(path, name, (int[]){theirs, directory, ring}, pid);
+		r = listener = listen_in(directory);
+	if (r >= 0)
+		r = raise_fd(&listener);
+	if (r == 0)
+		r = spawn(path, name, (int[]){theirs, directory, ring, listener}, pid);
 	if (r < 0)
 		return error_set(error, r, "keeper \"%s\": %s", path, strerror(-r));
 	return move_fd(&ours);

@@ -174,7 +174,8 @@ class Havoc:
     def keeper_and_daemon(self):
         """A program's or a device's terminal is hung up then; containers and virtual machines wait."""
         subject = self.any()
-        if self.chance.random() < 0.5:
+        keeper_first = self.chance.random() < 0.5
+        if keeper_first:
             keeper = subject.kill_keeper()
             self.daemon.kill()
         else:
@@ -182,15 +183,13 @@ class Havoc:
             self.daemon.kill()
             os.kill(keeper, signal.SIGKILL)
         wait_until(lambda: not alive(keeper), 10)
-        survives = subject.holds or self.survived_by_next_keeper(subject)
         self.daemon.start()
-        if not survives:
-            subject.ended()
-            subject.start()
-
-    def survived_by_next_keeper(self, subject):
-        """The daemon may have been fast enough to start another keeper, before it was killed itself."""
-        return bool(subject.keeper())
+        if subject.holds:
+            return
+        if keeper_first and subject.instance.status != STOPPED:
+            return  # the daemon was fast enough to start another keeper before it was killed
+        subject.ended()
+        subject.start()
 
     def main_process(self):
         subject = self.any()

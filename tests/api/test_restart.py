@@ -11,7 +11,7 @@ import threading
 
 import pytest
 
-from consoled import CONSOLED, alive, processes_of
+from consoled import CONSOLED, KEEPER, alive, processes_of
 from rest import FROZEN, RUNNING, STOPPED, SUCCESS, wait_until
 from session import Session
 
@@ -249,6 +249,30 @@ def test_keeper_and_daemon_killed(own_daemon, open_session):
     instance.wait_status(STOPPED)
     instance.start()
     open_session(instance).run("echo fine")
+
+
+def test_daemon_killed_while_a_keeper_starts(own_daemon, open_session, tmp_path):
+    """Promise 10: the daemon is killed right behind a keeper, when the next one has been started and not got anywhere yet:
+    the next daemon waits for that one, and the program has not noticed."""
+    instance = own_daemon.create("x", "sh -i").start()
+    open_session(instance).run("marker=kept")
+    own_daemon.kill()
+    slow, begun, go = (tmp_path / name for name in ("consoled-keeper", "begun", "go"))
+    slow.write_text(f"#!/bin/sh\ntouch {begun}\nuntil test -e {go}; do sleep 0.01; done\nexec {KEEPER} \"$@\"\n")
+    slow.chmod(0o755)
+    own_daemon.options = ("--keeper", str(slow))
+    own_daemon.start()
+    pid = instance.pid
+    os.kill(own_daemon.keepers()["x"], signal.SIGKILL)
+    wait_until(begun.exists)
+    own_daemon.kill()
+    starting = threading.Thread(target=own_daemon.start)
+    starting.start()
+    starting.join(0.4)  # it is ready too early, or waits
+    go.touch()
+    starting.join()
+    assert (instance.status, instance.pid) == (RUNNING, pid)
+    assert b"kept" in open_session(instance).run("echo $marker")
 
 
 def test_stop_right_after_the_keeper_was_killed(own_daemon):
