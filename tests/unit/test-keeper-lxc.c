@@ -512,8 +512,9 @@ static void test_reboot(void **state)
 	pid_t first;
 
 	start(f, "if test -e /second; then echo two; " WAIT_FLAG POWER_OFF "; fi; touch /second; echo one; reboot -f");
-	first = f->pid;
-	expect_state(f, KEEPER_RUNNING);
+	first = f->boot < 2 ? f->pid : 0; /* its first boot may be over before anybody has been told of it */
+	if (f->boot < 2)
+		expect_state(f, KEEPER_RUNNING);
 	assert_int_equal(f->boot, 2);
 	assert_int_not_equal(f->pid, first);
 	assert_int_equal(kill(f->pid, 0), 0);
