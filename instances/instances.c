@@ -305,6 +305,13 @@ static int clear_place(struct instances *instances, const char *name, struct err
 	return r;
 }
 
+static int begin_place(struct instances *instances, const char *name, struct error *error)
+{
+	int r = console_begin_make(instances->consoles, name);
+
+	return r < 0 ? error_set(error, r, "The place of the log of \"%s\": %s", name, strerror(-r)) : 0;
+}
+
 /* Within a transaction: makes the row's instance. Consumes the row. */
 static int make(struct instances *instances, struct store_row *row, struct instance **instance, struct error *error)
 {
@@ -312,6 +319,8 @@ static int make(struct instances *instances, struct store_row *row, struct insta
 
 	if (r == 0)
 		r = clear_place(instances, row->name, error);
+	if (r == 0)
+		r = begin_place(instances, row->name, error);
 	if (r == 0)
 		r = instance_create(instance, instances, row, error);
 	store_row_finish(row);
@@ -342,6 +351,7 @@ int instances_add(struct instances *instances, struct store_row *row, const stru
 		r = store_end(instances->store, make(instances, row, &instance, error), error);
 	store_row_finish(row);
 	if (r == 0) {
+		console_end_make(instances->consoles, name);
 		welcome(instances, instance, requestor);
 		return 0;
 	}
@@ -353,6 +363,8 @@ int instances_add(struct instances *instances, struct store_row *row, const stru
 		instance_destroy(instance, NULL);
 		console_remove(instances->consoles, name);
 	}
+	if (r != -EEXIST)
+		console_end_make(instances->consoles, name);
 	return r;
 }
 

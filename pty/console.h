@@ -92,9 +92,14 @@ int console_remove(struct consoles *consoles, const char *name);
 int console_begin_move(struct consoles *consoles, const char *from, const char *to);
 int console_end_move(struct consoles *consoles, const char *from, const char *to, bool moved);
 
+/* The same around the console_create() of a new instance: what that makes goes again if the database is not to know it.
+ */
+int console_begin_make(struct consoles *consoles, const char *name);
+int console_end_make(struct consoles *consoles, const char *name);
+
 /*
- * Brings such moves to their end: what has been moved is what does not exist under its old name. To be called before
- * any console_create(). What cannot be done is logged.
+ * Brings all that to its end: what has been moved is what does not exist under its old name. To be called before any
+ * console_create(). What cannot be done is logged.
  */
 int consoles_settle(struct consoles *consoles, bool (*exists)(const char *name, void *user), void *user);
 

@@ -273,6 +273,27 @@ int console_remove(struct consoles *consoles, const char *name)
 	return r < 0 ? r : console_end_move(consoles, name, "", true);
 }
 
+int console_begin_make(struct consoles *consoles, const char *name)
+{
+	cleanup_close int parent = open_directory(consoles->directory, "consoles", true);
+	char meanwhile[NAME_MAX + 1];
+	int r = name_meanwhile(meanwhile, name, "");
+
+	if (!name_valid(name))
+		return -EINVAL;
+	if (parent < 0 || r < 0)
+		return parent < 0 ? parent : r;
+	return mkdirat(parent, meanwhile, 0700) < 0 && errno != EEXIST ? -errno : 0;
+}
+
+int console_end_make(struct consoles *consoles, const char *name)
+{
+	char meanwhile[NAME_MAX + 1];
+	int r = name_meanwhile(meanwhile, name, "");
+
+	return r < 0 ? r : remove_place(consoles, "consoles", meanwhile);
+}
+
 /* Brings one of those to its end. `meanwhile` becomes two names. */
 static int settle(struct consoles *consoles, char *meanwhile, bool (*exists)(const char *name, void *user), void *user)
 {
@@ -286,6 +307,8 @@ static int settle(struct consoles *consoles, char *meanwhile, bool (*exists)(con
 	if (r == -EEXIST && !moved) { /* it has another log by now */
 		*--to = ':';
 		r = remove_place(consoles, "consoles", meanwhile);
+	} else if (r == 0 && moved && !*to) { /* it has not been made to its end */
+		r = remove_place(consoles, "consoles", from);
 	}
 	return r;
 }

@@ -463,10 +463,27 @@ def change_and_kill(daemon, chance, change):
     daemon.start()
 
 
+def assert_no_log_without_instance(daemon):
+    names = [url.rsplit("/", 1)[1] for url in daemon.api.read("/1.0/instances")]
+    assert sorted(os.listdir(daemon.directory / "consoles")) == names
+    assert {path.name for path in daemon.directory.glob("run/*")} <= set(names)
+    return names
+
+
+def test_killed_while_it_creates(own_daemon):
+    """Promise 10: kill -9 between what the database and what the file system are told of a new instance: both or none."""
+    print(f"CONSOLED_TEST_SEED={SEED}")
+    chance = random.Random(SEED)
+    for number in range(rounds(100, 10)):
+        change_and_kill(own_daemon, chance, lambda: own_daemon.create(f"x{number}", "true"))
+        for name in assert_no_log_without_instance(own_daemon):
+            Instance(own_daemon.api, name).delete()
+
+
 @pytest.mark.parametrize("what", ["rename", "delete"])
 def test_killed_in_the_midst(own_daemon, what):
-    """Promise 10: kill -9 between what the database and what the file system are told: an instance has its log, under the one
-    name or the other, or both are gone."""
+    """Promise 10: the same of one that is renamed or deleted: it has its log, under the one name or the other, or both are
+    gone."""
     print(f"CONSOLED_TEST_SEED={SEED}")
     chance = random.Random(SEED)
     api = own_daemon.api
@@ -482,9 +499,7 @@ def test_killed_in_the_midst(own_daemon, what):
             change_and_kill(own_daemon, chance, lambda: api.run("POST", instance.url, {"name": other}))
         else:
             change_and_kill(own_daemon, chance, instance.delete)
-        there = [url.rsplit("/", 1)[1] for url in api.read("/1.0/instances")]
-        assert sorted(os.listdir(own_daemon.directory / "consoles")) == there
-        assert set(os.listdir(own_daemon.directory / "run")) <= set(there)
+        there = assert_no_log_without_instance(own_daemon)
         assert len(there) == 1 if what == "rename" else len(there) < 2
         if there:
             assert there[0] in (name, other) and Instance(api, there[0]).log() == log

@@ -304,6 +304,18 @@ static void test_settle(void **state)
 	assert_false(there(f, "consoles/c2"));
 	assert_false(there(f, "consoles/.c2:"));
 	assert_false(there(f, "run/c1"));
+
+	/* One that was just being made: it is there with its instance, or neither is. */
+	assert_int_equal(console_begin_make(f->consoles, "c1"), 0);
+	close_console(f);
+	open_console(f, CAPACITY);
+	assert_int_equal(consoles_settle(f->consoles, is_named, (char *)"c1"), 0);
+	assert_true(there(f, "consoles/c1/ring"));
+	assert_false(there(f, "consoles/.c1:"));
+	assert_int_equal(console_begin_make(f->consoles, "c1"), 0);
+	assert_int_equal(consoles_settle(f->consoles, is_named, (char *)"other"), 0);
+	assert_false(there(f, "consoles/c1"));
+	assert_false(there(f, "consoles/.c1:"));
 }
 
 static void test_rename(void **state)
