@@ -51,7 +51,7 @@ static const char *go_type(enum body_type type)
  */
 static void literal_of(const struct request *request, const char **from, const char *name, char literal[static 32])
 {
-	const char *text = *from, *end = request->body + request->body_length;
+	const char *text = *from, *end = (const char *)request->body + request->body_length;
 	size_t length = strlen(name), used = 0;
 
 	literal[0] = '\0';

@@ -166,9 +166,12 @@ int ring_mend(int directory_fd, const char *name, uint64_t *lost)
 	cleanup_close int fd = openat(directory_fd, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
 	char boot[RING_MACHINE_BOOT];
 	struct ring ring;
-	int r = fd < 0 ? -errno : ring_open(&ring, fd, true);
+	int r;
 
 	*lost = 0;
+	if (fd < 0)
+		return -errno;
+	r = ring_open(&ring, fd, true);
 	if (r < 0)
 		return r;
 	read_machine_boot(boot);
