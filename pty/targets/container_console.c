@@ -104,14 +104,22 @@ void append_rest(struct keeper *keeper)
 		append_file(keeper, file, (off_t)((int64_t)ring_head(&keeper->ring) + shift));
 }
 
-/* The console of a container that somebody else has started. */
+/*
+ * The console of a container that somebody else has started. A monitor that is just ending may answer no more, though
+ * its container's last words are in the log file: a known one holds until there is something better.
+ */
 void take_foreign_console(struct keeper *keeper, struct foreign *found)
 {
 	struct target *target = keeper->target;
 	bool same = found->ready == found->output;
 
-	forget_console(target);
 	replace_input(keeper, &found->master);
+	if (target->file && found->output < 0) {
+		keeper_read_from(keeper, target->output, target->ready,
+				 target->output < 0 ? found->kind : CONSOLE_OUTPUT_ALL);
+		return;
+	}
+	forget_console(target);
 	target->output = move_fd(&found->output);
 	target->ready = same ? target->output : found->ready;
 	found->ready = -1;

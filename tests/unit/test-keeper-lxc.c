@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
+#include <lxc/lxccontainer.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -1017,6 +1018,48 @@ static void test_foreign_log_file(void **state)
 	expect_numbers(f, 20000);
 }
 
+/* Takes the console's slot, as lxc-console(1) does, to be given back with close(). */
+static int take_slot(struct fixture *f)
+{
+	char path[64];
+	struct lxc_container *c;
+	int number = 0, master = -1, slot;
+
+	snprintf(path, sizeof(path), "%s/lxc", f->directory);
+	c = lxc_container_new(f->name, path);
+	assert_non_null(c);
+	slot = c->console_getfd(c, &number, &master);
+	lxc_container_put(c);
+	close(master);
+	return slot;
+}
+
+/* The next keeper asks a monitor that gives it nothing, as one that is just ending; but the log file is known. */
+static void test_foreign_log_file_not_found_again(void **state)
+{
+	struct fixture *f = *state;
+	cleanup_close int slot = -1;
+	char item[128];
+
+	snprintf(item, sizeof(item), "lxc.console.logfile=%s/console.log", f->directory);
+	start_foreign(f, "seq 1 1000; " WAIT_FLAG "seq 1001 20000; " POWER_OFF, item);
+	take_on(f);
+	wait_for_text(f, "\n1000\r\n");
+	kill_keeper(f);
+	slot = take_slot(f);
+	assert_true(slot >= 0);
+	assert_int_equal(run("mv %s/console.log %s/away", f->directory, f->directory), 0);
+	go_on(f);
+	while (f->message.state.output != CONSOLE_OUTPUT_HISTORY)
+		expect_state(f, KEEPER_RUNNING);
+	assert_int_equal(run("mv %s/away %s/console.log", f->directory, f->directory), 0);
+	close_fd(&slot);
+	set_flag(f);
+	while (f->pid > 0)
+		hear(f);
+	expect_numbers(f, 20000);
+}
+
 /* The last of it comes when its init has ended, and its monitor before it could say how it goes on. */
 static void test_foreign_log_file_at_the_end(void **state)
 {
@@ -1115,6 +1158,7 @@ int main(void)
 		with(test_foreign_slot),
 		with(test_foreign_restarted),
 		with(test_foreign_log_file),
+		with(test_foreign_log_file_not_found_again),
 		with(test_foreign_log_file_at_the_end),
 		with(test_foreign_reboots),
 		with(test_nothing_to_take_on),
