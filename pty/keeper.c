@@ -250,9 +250,10 @@ static void hear_daemon(struct keeper *keeper)
 
 /* --- the output --- */
 
+/* Also one that is starting: a container whose terminal is full may not get on with it. */
 static bool has_target(const struct keeper *keeper)
 {
-	return keeper->phase == KEEPER_RUNNING || keeper->phase == KEEPER_DRAINING;
+	return keeper->phase == KEEPER_STARTING || keeper->phase == KEEPER_RUNNING || keeper->phase == KEEPER_DRAINING;
 }
 
 bool keeper_held(const struct keeper *keeper)

@@ -45,9 +45,10 @@ struct keeper {
 	int watched; /* by the target alone: target_on_watched(); of a program, the starter */
 	int pidfd;   /* its end is the target's: a program's first process, a container's monitor */
 	pid_t pid; /* what the instance's users know as its pid: a program's first process, a container's init; or 0 */
-	uint32_t boot;     /* counted, see struct wire_state */
-	bool frozen, deaf; /* see struct wire_state */
-	bool ours;         /* DRAINING: no status is to come from the daemon */
+	uint32_t boot;       /* counted, see struct wire_state */
+	bool frozen, deaf;   /* see struct wire_state */
+	bool ours;           /* DRAINING: no status is to come from the daemon */
+	uint64_t start_head; /* the ring's, when the last start was begun */
 	int64_t started_at;
 
 	bool stopping, again; /* STOP was said, and whether to start again after it */

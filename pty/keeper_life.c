@@ -55,6 +55,7 @@ static void start(struct keeper *keeper)
 	int r = keeper->next ? open_next(keeper) : 0;
 
 	keeper->exit = (struct wire_exit){0};
+	keeper->start_head = ring_head(&keeper->ring);
 	if (r == 0)
 		r = target_start(keeper);
 	if (r < 0)
@@ -65,7 +66,7 @@ static void start(struct keeper *keeper)
 
 void keeper_begin(struct keeper *keeper)
 {
-	ring_begin_boot(&keeper->ring, ring_head(&keeper->ring)); /* nothing has been drained since the start */
+	ring_begin_boot(&keeper->ring, keeper->start_head);
 	keeper->boot++;
 	keeper_resume(keeper);
 }
@@ -80,6 +81,7 @@ void keeper_resume(struct keeper *keeper)
 /* An earlier keeper has died. Whatever happened to the target since shows at its pidfd and in the output. */
 static void adopt(struct keeper *keeper, const struct wire_state *state)
 {
+	keeper->start_head = ring_head(&keeper->ring);
 	if (target_adopt(keeper, state) < 0) {
 		keeper->over = true;
 		return;

@@ -770,6 +770,40 @@ static void test_stop_while_starting(void **state)
 	expect_failure(f, -ECANCELED, "It was stopped while it was being started");
 }
 
+static void expect_numbers(struct fixture *f, int last);
+
+/* The keeper's eldest child: what it has begun for the target. */
+static pid_t job_of(pid_t keeper)
+{
+	char path[64];
+	pid_t job = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", keeper, keeper);
+	file = fopen(path, "r");
+	assert_non_null(file);
+	assert_int_equal(fscanf(file, "%d", &job), 1);
+	fclose(file);
+	return job;
+}
+
+/* The terminal is read meanwhile: once it is full, the monitor answers nobody, and the start asks it for its init. */
+static void test_much_while_starting(void **state)
+{
+	struct fixture *f = *state;
+	pid_t job;
+
+	start_slowly(f, "seq 1 20000; " POWER_OFF, "0.1");
+	job = job_of(f->keeper);
+	kill(job, SIGSTOP);
+	wait_for_text(f, "\n20000\r\n");
+	kill(job, SIGCONT);
+	expect_state(f, KEEPER_RUNNING);
+	expect_end(f);
+	expect_numbers(f, 20000);
+	assert_int_equal(ring_boots(&f->ring, (struct ring_boot[4]){0}, 4), 1);
+}
+
 /* --- deaths --- */
 
 static void test_monitor_killed(void **state)
@@ -1146,6 +1180,7 @@ int main(void)
 		with(test_no_config),
 		with(test_runs_already),
 		with(test_stop_while_starting),
+		with(test_much_while_starting),
 		with(test_stop_after_keeper_was_killed_while_starting),
 		with(test_monitor_killed),
 		with(test_input_killed),
