@@ -17,7 +17,7 @@
 #define CUT_PAUSE 100 /* ms */
 #define FREEZE_MAX 10 /* s */
 #define AGAIN 5000    /* ms between looks whether the console's slot is free */
-#define SETTLE 3      /* ms */
+#define BOOT_PAUSE 1  /* ms between looks whether the next init is there */
 #define PATIENCE 5000 /* ms for a monitor that is ending by itself */
 #define EMPTY_MAX 500 /* ms for cgroups to become empty behind their last process */
 
@@ -104,14 +104,25 @@ static void work_again(struct keeper *keeper, int report)
 }
 
 /*
- * The last boot's output is all in the terminal when its init ends, and the next boot takes liblxc some 10 ms: what the
- * keeper has read SETTLE ms after the end is the boundary. (Unless it is held: then it is somewhat early.)
+ * Until the monitor has another init, or has ended. It has passed on all that the last boot has printed by then, and
+ * the next init has its root to set up before it can print: what the keeper has read now is the boundary. (Unless it is
+ * held: then it is somewhat early.)
  */
+static void wait_for_boot(const struct keeper *keeper)
+{
+	struct pollfd end = {.fd = keeper->pidfd, .events = POLLIN};
+	pid_t monitor = process_of(keeper->pidfd), init = keeper->pid;
+
+	while (monitor > 0 && (init == 0 || init == keeper->pid) && poll(&end, 1, BOOT_PAUSE) == 0)
+		init = monitor_init(monitor);
+}
+
 static void work_find(struct keeper *keeper, int report)
 {
 	struct job_report message = JOB_REPORT_NONE;
 
-	poll(NULL, 0, SETTLE);
+	if (keeper->watched < 0)
+		wait_for_boot(keeper);
 	message.more = true;
 	job_tell(report, &message);
 	message.more = false;

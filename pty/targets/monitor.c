@@ -113,8 +113,7 @@ static bool holds_socket(pid_t pid, unsigned long inode)
 	return false;
 }
 
-/* The container's first process, a child of its monitor; 0: it has none (any more). */
-static pid_t init_of(pid_t monitor)
+pid_t monitor_init(pid_t monitor)
 {
 	char path[64];
 	pid_t child, found = 0;
@@ -135,10 +134,10 @@ static bool open_processes(struct monitor *monitor, pid_t pid, unsigned long soc
 {
 	monitor->pid = pid;
 	monitor->pidfd = pidfd_open(pid, 0);
-	monitor->init = init_of(pid);
+	monitor->init = monitor_init(pid);
 	monitor->init_pidfd = monitor->init > 0 ? pidfd_open(monitor->init, 0) : -1;
 	if (monitor->pidfd >= 0 && monitor->init_pidfd >= 0 && holds_socket(pid, socket) &&
-	    init_of(pid) == monitor->init &&
+	    monitor_init(pid) == monitor->init &&
 	    poll(&(struct pollfd){.fd = monitor->init_pidfd, .events = POLLIN}, 1, 0) == 0)
 		return true;
 	monitor_finish(monitor);

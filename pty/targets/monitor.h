@@ -23,6 +23,9 @@ struct monitor {
 int monitor_find(struct monitor *monitor, const struct console_container *container);
 void monitor_finish(struct monitor *monitor);
 
+/* The container's first process, a child of its monitor's; 0: it has none (any more). It may have ended, unreaped. */
+pid_t monitor_init(pid_t monitor);
+
 /* Whether there is one that answers liblxc's commands, or will: not any more when its container has ended. */
 bool monitor_listens(const struct console_container *container);
 

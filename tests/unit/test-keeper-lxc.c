@@ -512,17 +512,19 @@ static void test_reboot(void **state)
 	struct ring_boot boots[4];
 	pid_t first;
 
-	start(f, "if test -e /second; then echo two; " WAIT_FLAG POWER_OFF "; fi; touch /second; echo one; reboot -f");
-	first = f->boot < 2 ? f->pid : 0; /* its first boot may be over before anybody has been told of it */
-	if (f->boot < 2)
-		expect_state(f, KEEPER_RUNNING);
+	start(f,
+	      "if test -e /second; then sleep 0.1; echo two; while :; do sleep 1; done; fi; touch /second; " WAIT_FLAG
+	      "echo one; reboot -f");
+	first = f->pid;
+	set_flag(f);
+	expect_state(f, KEEPER_RUNNING);
 	assert_int_equal(f->boot, 2);
 	assert_int_not_equal(f->pid, first);
 	assert_int_equal(kill(f->pid, 0), 0);
 	wait_for_text(f, "one\r\ntwo\r\n");
 	assert_int_equal(ring_boots(&f->ring, boots, 4), 2);
-	assert_true(boots[1].offset == strlen("one\r\n"));
-	set_flag(f);
+	assert_int_equal(boots[1].offset, strlen("one\r\n"));
+	stop(f, 0, false);
 	expect_end(f);
 }
 
@@ -1139,7 +1141,7 @@ static void test_foreign_reboots(void **state)
 	expect_state(f, KEEPER_EXITED);
 	expect_log(f, "one\r\ntwo\r\nx\r\n<x>\r\n");
 	assert_int_equal(ring_boots(&f->ring, boots, 4), 2);
-	assert_true(boots[1].offset == strlen("one\r\n"));
+	assert_int_equal(boots[1].offset, strlen("one\r\n"));
 }
 
 static void test_nothing_to_take_on(void **state)
