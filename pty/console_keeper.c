@@ -17,6 +17,7 @@
 #define DEATHS_MAX 5
 #define DEATHS_PERIOD 10000 /* ms */
 #define REVIVE_AGAIN 500    /* ms */
+#define HEAR_AGAIN 100      /* ms */
 
 /* --- what comes from the keeper --- */
 
@@ -240,6 +241,20 @@ static void on_death(struct console *console)
 		console_revive(console);
 }
 
+static void on_hear_again(uv_timer_t *timer)
+{
+	struct console *console = timer->data;
+
+	watch_set(console->socket, UV_READABLE);
+}
+
+/* There is no memory, or no descriptor: what it says waits until there may be, and the loop does not turn for it. */
+static void hear_later(struct console *console)
+{
+	watch_set(console->socket, 0);
+	uv_timer_start(&console->timer, on_hear_again, HEAR_AGAIN, 0);
+}
+
 static void on_socket(void *user, int events)
 {
 	struct console *console = user;
@@ -255,7 +270,9 @@ static void on_socket(void *user, int events)
 		take_refusal(console, &message.state, tail, message.tail_length);
 	else if (r == 0 || r == -EBADMSG)
 		log_warn("%s: its keeper says what we do not understand", console->name);
-	else if (r != -EAGAIN && r != -ENOMEM)
+	else if (r == -ENOMEM || r == -EMFILE)
+		hear_later(console);
+	else if (r != -EAGAIN)
 		on_death(console);
 	for (int i = 0; i < WIRE_DESCRIPTORS; i++)
 		close_fd(&descriptors[i]);

@@ -52,7 +52,7 @@
 #include <unistd.h>
 
 #define HELD_MAX 2000           /* ms */
-#define NO_MEMORY_PAUSE 10      /* ms */
+#define SHORTAGE_PAUSE 10       /* ms */
 #define PENDING_MAX (64 * 1024) /* more than a terminal holds */
 
 /* One turn reads no more than this often; a read that brings less than READ_BUSY has probably emptied the terminal. */
@@ -240,8 +240,8 @@ static void hear_daemon(struct keeper *keeper)
 	r = wire_receive(keeper->daemon, &message, &tail, descriptors);
 	if (r == 0)
 		take_message(keeper, &message, &tail, descriptors);
-	else if (r == -ENOMEM && keeper->phase != KEEPER_IDLE)
-		poll(NULL, 0, NO_MEMORY_PAUSE); /* it is still there to be read */
+	else if ((r == -ENOMEM || r == -EMFILE) && keeper->phase != KEEPER_IDLE)
+		poll(NULL, 0, SHORTAGE_PAUSE); /* it is still there to be read */
 	else if (r != -EAGAIN && r != -EBADMSG)
 		lose_daemon(keeper);
 	for (int i = 0; i < WIRE_DESCRIPTORS; i++)

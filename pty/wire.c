@@ -3,11 +3,13 @@
 #include "util/cleanup.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 static bool has_state(const struct wire_message *message)
 {
@@ -156,6 +158,37 @@ static int accept_record(void *data, struct msghdr *record, size_t length, struc
 	return r;
 }
 
+/*
+ * Whether so many descriptors could be had now, and one more, for what is done with them. The kernel drops those that
+ * it finds no place for, and their record is no more to be had then.
+ */
+static bool has_room(int socket, int count)
+{
+	int places[WIRE_DESCRIPTORS + 1], got = 0;
+
+	while (got <= count && (places[got] = fcntl(socket, F_DUPFD_CLOEXEC, 0)) >= 0)
+		got++;
+	for (int i = 0; i < got; i++)
+		close(places[i]);
+	return got > count;
+}
+
+/*
+ * Looks at the next record: most are small, and asking first saves both sides from holding a buffer for the largest.
+ * Its length, how many descriptors it says that it has, or -errno.
+ */
+static ssize_t look(int socket, int *descriptors)
+{
+	struct wire_message message = {0};
+	ssize_t length;
+
+	do
+		length = recv(socket, &message, sizeof(message), MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
+	while (length < 0 && errno == ECONNRESET); /* told once, before what the peer has said until then */
+	*descriptors = __builtin_popcount(message.descriptors & ((1U << WIRE_DESCRIPTORS) - 1));
+	return length < 0 ? -errno : length;
+}
+
 int wire_receive(int socket, struct wire_message *message, void **tail, int descriptors[static WIRE_DESCRIPTORS])
 {
 	union {
@@ -167,27 +200,24 @@ int wire_receive(int socket, struct wire_message *message, void **tail, int desc
 	struct msghdr record = {
 		.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
 	ssize_t length;
-	int r;
+	int count, r;
 
 	*tail = NULL;
 	for (int i = 0; i < WIRE_DESCRIPTORS; i++)
 		descriptors[i] = -1;
-	/*
-	 * Most are small: asking first saves both sides from holding a buffer for the largest. All memory is got before
-	 * the record is taken: without any it stays.
-	 */
-	do
-		length = recv(socket, NULL, 0, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
-	while (length < 0 && errno == ECONNRESET); /* told once, before what the peer has said until then */
-	if (length > 0) {
-		part.iov_len = (size_t)length < sizeof(*message) + WIRE_TAIL_MAX ? (size_t)length : sizeof(*message);
-		part.iov_base = data = malloc(part.iov_len);
-		if (!data)
-			return -ENOMEM;
-		length = recvmsg(socket, &record, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	}
+	length = look(socket, &count);
 	if (length <= 0)
-		return length == 0 ? -EPIPE : -errno;
+		return length == 0 ? -EPIPE : (int)length;
+	/* All that is needed is got before the record is taken: without it, it stays. */
+	part.iov_len = (size_t)length < sizeof(*message) + WIRE_TAIL_MAX ? (size_t)length : sizeof(*message);
+	part.iov_base = data = malloc(part.iov_len);
+	if (!data)
+		return -ENOMEM;
+	if (count > 0 && !has_room(socket, count))
+		return -EMFILE;
+	length = recvmsg(socket, &record, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	if (length < 0)
+		return -errno;
 	r = accept_record(data, &record, (size_t)length, message, descriptors);
 	if (r == 0 && message->tail_length > 0)
 		*tail = move_pointer(data);

@@ -111,6 +111,6 @@ int wire_send(int socket, struct wire_message *message, const void *tail, size_t
 /*
  * Receives a message, without blocking. `*tail` is the caller's to free (NULL when there is none; text is not
  * terminated), and so are the descriptors, -1 where there is none. -EAGAIN: none waits; -EPIPE: the peer is gone;
- * -EBADMSG: a record was no message and has been dropped.
+ * -EBADMSG: a record was no message and has been dropped; -ENOMEM, -EMFILE: it stays, to be received later.
  */
 int wire_receive(int socket, struct wire_message *message, void **tail, int descriptors[static WIRE_DESCRIPTORS]);

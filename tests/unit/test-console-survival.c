@@ -242,6 +242,26 @@ static void test_keeper_revived_later(void **state)
 	assert_string_equal(text_of(f), "ready\r\nend\r\n");
 }
 
+/* What a keeper says with descriptors waits until there is room for them. */
+static void test_no_descriptor_left(void **state)
+{
+	struct fixture *f = *state;
+	struct rlimit limit, none;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	start(f, "echo runs; until test -e $F; do sleep 0.02; done; exit 9", CONSOLE_RESTART_NO);
+	none = (struct rlimit){.rlim_cur = 3, .rlim_max = limit.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	wait_for(f, ends_with(text_of(f), "runs\r\n") && uv_is_active((uv_handle_t *)&f->console->timer));
+	assert_int_equal(f->starts, 0);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	wait_for(f, f->starts == 1);
+	assert_true(console_pid(f->console) > 0);
+	set_flag(f);
+	wait_for(f, f->exits == 1);
+	assert_int_equal(WEXITSTATUS(f->exit.status), 9);
+}
+
 /* One whose keepers cannot be started any more is not left running unseen. */
 static void test_keeper_lost(void **state)
 {
@@ -276,6 +296,7 @@ int main(void)
 		with_small(test_keeper_killed_in_flood),
 		with(test_keeper_hopeless),
 		with(test_keeper_revived_later),
+		with(test_no_descriptor_left),
 		with(test_keeper_lost),
 	};
 
