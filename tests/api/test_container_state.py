@@ -40,6 +40,7 @@ def connected(container):
     guest = container(config={"raw.lxc": NETWORK})
     # An address is tentative at first, and there all the same.
     wait_until(lambda: len(addresses(guest, "eth0")) == 3, 20, "all addresses, with the one that the kernel makes")
+    wait_until(lambda: guest.state()["processes"] >= 3, 20, "the processes that its init starts")
     return guest
 
 
