@@ -229,6 +229,30 @@ static size_t put_ascii(struct screen *screen, const char *text, size_t length)
 }
 
 /*
+ * Combining characters of East Asian scripts (a voiced sound mark in decomposed Japanese, say) that libvterm takes for
+ * two columns wide: it would add them to the width of what they are combined with.
+ */
+static bool is_wide_mark(uint32_t code)
+{
+	return (code >= 0x302a && code <= 0x302f) || code == 0x3099 || code == 0x309a;
+}
+
+/* How much of it libvterm may get at once: whole characters. */
+static size_t run_length(const char *text, size_t length)
+{
+	size_t at = 0, character;
+
+	for (; at < length; at += character) {
+		const uint8_t *bytes = (const uint8_t *)text + at;
+
+		character = (size_t)utf8_scan(bytes, length - at);
+		if (at + character > RUN_MAX || is_wide_mark(utf8_decode(bytes, (int)character)))
+			break;
+	}
+	return at;
+}
+
+/*
  * What does not begin with ASCII. libvterm never gets a combining character first: it would take the pen for it that is
  * the current one now, and wrap at the end of a line.
  */
@@ -237,13 +261,11 @@ static size_t put_other(struct screen *screen, const char *text, size_t length)
 	size_t first = (size_t)utf8_scan((const uint8_t *)text, length);
 	uint32_t code = utf8_decode((const uint8_t *)text, (int)first);
 
-	if (code >= FIRST_MARK && !measure(screen, text, first)) {
+	if (is_wide_mark(code) || (code >= FIRST_MARK && !measure(screen, text, first))) {
 		put_mark(screen, code);
 		return first;
 	}
-	if (length > RUN_MAX)
-		for (length = RUN_MAX; ((uint8_t)text[length] & 0xc0) == 0x80;)
-			length--;
+	length = run_length(text, length);
 	put(screen, text, length);
 	return length;
 }

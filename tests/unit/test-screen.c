@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "render/screen.h"
+#include "render/utf8.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -434,6 +435,51 @@ static void test_wide_halves(void **state)
 	screen_destroy(screen);
 }
 
+/* libvterm takes some of them for wide; U+3099 makes Japanese ga of ka, as some systems write it. */
+static void test_marks(void **state)
+{
+	struct screen *screen = create(6, 2, 0), *copy = create(6, 2, 0);
+
+	feed(screen, "\xe3\x81\x8b\xe3\x82\x99\xc3\xa9\xe3\x80\xae|");
+	expect(screen, "\xe3\x81\x8b\xe3\x82\x99\xc3\xa9\xe3\x80\xae|\n");
+	feed(screen, "\033[1;3H\xe3\x82\x99x\xe3\x82\x9a");
+	expect(screen, "\xe3\x81\x8b\xe3\x82\x99\xe3\x82\x99x\xe3\x82\x9a|\n");
+	feed(screen, "\033[1;5H\xe3\x81\x8b\xe3\x82\x99");
+	redraw(screen, copy);
+	assert_same(screen, copy);
+	expect(screen, "\xe3\x81\x8b\xe3\x82\x99\xe3\x82\x99x\xe3\x82\x9a|\xe3\x81\x8b\xe3\x82\x99\n");
+	screen_destroy(screen);
+	screen_destroy(copy);
+}
+
+/* Each character behind another, at once and in pieces: libvterm must not add up how wide they are. */
+static void test_characters(void **state)
+{
+	struct screen *whole = create(200, 2, 0), *cut = create(200, 2, 0);
+	char line[32 * 8];
+	size_t length = 0, i;
+	uint32_t code;
+
+	for (code = 0xa0; code < 0x20000; code++) {
+		if (code >= 0xd800 && code < 0xe000)
+			continue;
+		memcpy(line + length, "\xc3\xa9", 2);
+		length += 2 + utf8_encode(code, line + length + 2);
+		line[length++] = '|';
+		if (code % 32 != 31)
+			continue;
+		feed(whole, "\033[H\033[J");
+		feed(cut, "\033[H\033[J");
+		screen_feed(whole, line, length);
+		for (i = 0; i < length; i++)
+			screen_feed(cut, line + i, 1);
+		assert_same(whole, cut);
+		length = 0;
+	}
+	screen_destroy(whole);
+	screen_destroy(cut);
+}
+
 static void test_resize(void **state)
 {
 	struct screen *screen = create(10, 4, 10), *copy = create(6, 2, 10);
@@ -570,6 +616,8 @@ int main(void)
 		cmocka_unit_test(test_alternate),
 		cmocka_unit_test(test_wrap),
 		cmocka_unit_test(test_wide_halves),
+		cmocka_unit_test(test_marks),
+		cmocka_unit_test(test_characters),
 		cmocka_unit_test(test_resize),
 		cmocka_unit_test(test_resize_alternate),
 		cmocka_unit_test(test_title),
