@@ -32,14 +32,17 @@ static int open_directory(int parent, const char *name, bool make)
 	return fd < 0 ? -errno : fd;
 }
 
+/* Opens DIR/KIND/NAME, whatever the name. */
+static int open_place(const struct consoles *consoles, const char *kind, const char *name, bool make)
+{
+	cleanup_close int parent = open_directory(consoles->directory, kind, make);
+
+	return parent < 0 ? parent : open_directory(parent, name, make);
+}
+
 int consoles_open(const struct consoles *consoles, const char *kind, const char *name, bool make)
 {
-	cleanup_close int parent = -1;
-
-	if (!name_valid(name))
-		return -EINVAL;
-	parent = open_directory(consoles->directory, kind, make);
-	return parent < 0 ? parent : open_directory(parent, name, make);
+	return name_valid(name) ? open_place(consoles, kind, name, make) : -EINVAL;
 }
 
 /* The console whose program our child `pid` is, if it is one's; and not another that has got its number. */
@@ -186,25 +189,16 @@ static int empty(int place)
 	return r;
 }
 
-static int open_place(const struct consoles *consoles, const char *kind, const char *name)
-{
-	cleanup_close int parent = open_directory(consoles->directory, kind, false);
-
-	return parent < 0 ? parent : open_directory(parent, name, false);
-}
-
 /* Removes DIR/KIND/NAME. */
 static int remove_place(const struct consoles *consoles, const char *kind, const char *name)
 {
 	cleanup_close int parent = open_directory(consoles->directory, kind, false);
-	int place = open_place(consoles, kind, name), r;
+	int place = parent < 0 ? parent : open_directory(parent, name, false), r;
 
 	if (place < 0)
 		return place == -ENOENT ? 0 : place;
 	r = empty(place);
-	if (r == 0 && (parent < 0 || unlinkat(parent, name, AT_REMOVEDIR) < 0))
-		r = parent < 0 ? parent : -errno;
-	return r;
+	return r == 0 && unlinkat(parent, name, AT_REMOVEDIR) < 0 ? -errno : r;
 }
 
 /* --- moves --- */
@@ -237,7 +231,7 @@ int console_begin_move(struct consoles *consoles, const char *from, const char *
 		return r;
 	if (kept(consoles, from))
 		return -EBUSY;
-	taken = *to ? open_place(consoles, "consoles", to) : -ENOENT;
+	taken = *to ? open_place(consoles, "consoles", to, false) : -ENOENT;
 	if (taken != -ENOENT)
 		return taken < 0 ? taken : -EEXIST;
 	r = rename_log(consoles, from, meanwhile);
