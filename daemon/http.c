@@ -443,9 +443,9 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
 /* libmicrohttpd notices the end of the stream as it would the client's. */
 static void on_late(struct visit *visit)
 {
-	if (visit->in_head)
+	if (visit->awaited == VISIT_HEAD)
 		refusal_write(visit->fd, &refusal_head_timeout);
-	else if (visit->in_body)
+	else if (visit->awaited == VISIT_BODY)
 		refusal_write(visit->fd, &refusal_body_timeout);
 	shutdown(visit->fd, SHUT_RDWR);
 }
@@ -517,8 +517,8 @@ int http_create(struct http **result, uv_loop_t *loop, struct api *api, struct c
 	}
 	visits_init(&http->visits, loop, clients, on_late);
 	uv_timer_init(loop, &http->timer);
-	http->poll.data = http->timer.data = http->visits.timer.data = http;
-	http->open_handles = 3;
+	http->poll.data = http->timer.data = http;
+	http->open_handles = 2;
 	uv_poll_start(&http->poll, UV_READABLE, on_poll);
 	*result = http;
 	return 0;
@@ -556,5 +556,4 @@ void http_destroy(struct http *http)
 	uv_close((uv_handle_t *)&http->poll, on_closed);
 	uv_close((uv_handle_t *)&http->timer, on_closed);
 	MHD_stop_daemon(http->daemon);
-	visits_finish(&http->visits, on_closed);
 }

@@ -22,10 +22,10 @@
 
 /* A connection whose request head is not complete. */
 struct parked {
-	struct list link; // listener::parked, whose time is over first comes first
+	struct list link; // listener::parked, who came first comes first
 	int fd;
 	struct identity identity;
-	uint64_t deadline; /* uv_now() */
+	uv_timer_t deadline;
 };
 
 struct listener {
@@ -42,7 +42,7 @@ struct listener {
 	 */
 	int parked_set;
 	uv_poll_t connections, arrivals;
-	uv_timer_t pause, deadline;
+	uv_timer_t pause;
 	unsigned int open_handles;
 	struct list parked; // parked::link
 	unsigned int parked_count;
@@ -64,6 +64,11 @@ static struct parked *first_of(struct listener *listener, const struct identity 
 	return first(listener);
 }
 
+static void free_parked(uv_handle_t *deadline)
+{
+	free(container_of((uv_timer_t *)deadline, struct parked, deadline));
+}
+
 /* Lets a connection out again; its fd is the caller's. */
 static int unpark(struct listener *listener, struct parked *parked)
 {
@@ -71,9 +76,8 @@ static int unpark(struct listener *listener, struct parked *parked)
 
 	epoll_ctl(listener->parked_set, EPOLL_CTL_DEL, fd, NULL);
 	list_remove(&parked->link);
-	free(parked);
-	if (--listener->parked_count == 0)
-		uv_timer_stop(&listener->deadline);
+	listener->parked_count--;
+	uv_close((uv_handle_t *)&parked->deadline, free_parked);
 	return fd;
 }
 
@@ -89,38 +93,9 @@ static void put_out(struct listener *listener, struct parked *parked, const stru
 		close(fd);
 }
 
-static void on_deadline(uv_timer_t *timer);
-
-static void await_deadline(struct listener *listener)
+static void on_deadline(uv_timer_t *deadline)
 {
-	uint64_t now = uv_now(listener->loop), next = first(listener)->deadline;
-
-	uv_timer_start(&listener->deadline, on_deadline, next > now ? next - now : 0, 0);
-}
-
-static void on_deadline(uv_timer_t *timer)
-{
-	struct listener *listener = timer->data;
-	uint64_t now = uv_now(listener->loop);
-
-	while (listener->parked_count && first(listener)->deadline <= now)
-		put_out(listener, first(listener), &refusal_head_timeout);
-	if (listener->parked_count)
-		await_deadline(listener);
-}
-
-/* Behind those whose time is over before: all, unless there was more patience then. */
-static void insert(struct listener *listener, struct parked *parked)
-{
-	struct list *before = &listener->parked;
-
-	while (before->prev != &listener->parked &&
-	       container_of(before->prev, struct parked, link)->deadline > parked->deadline)
-		before = before->prev;
-	list_append(before, &parked->link);
-	listener->parked_count++;
-	if (first(listener) == parked)
-		await_deadline(listener);
+	put_out(deadline->data, container_of(deadline, struct parked, deadline), &refusal_head_timeout);
 }
 
 static void park(struct listener *listener, int fd, const struct identity *identity)
@@ -139,8 +114,11 @@ static void park(struct listener *listener, int fd, const struct identity *ident
 		put_out(listener, first_of(listener, identity), &refusal_incomplete_heads);
 	parked->fd = fd;
 	parked->identity = *identity;
-	parked->deadline = uv_now(listener->loop) + limits->head_timeout * 1000;
-	insert(listener, parked);
+	list_append(&listener->parked, &parked->link);
+	listener->parked_count++;
+	uv_timer_init(listener->loop, &parked->deadline);
+	parked->deadline.data = listener;
+	uv_timer_start(&parked->deadline, on_deadline, limits->head_timeout * 1000, 0);
 }
 
 /*
@@ -354,19 +332,13 @@ static int open_poll(struct listener *listener, uv_poll_t *poll, int fd, uv_poll
 	return uv_poll_start(poll, UV_READABLE, callback);
 }
 
-static void open_timer(struct listener *listener, uv_timer_t *timer)
-{
-	uv_timer_init(listener->loop, timer);
-	listener->open_handles++;
-	timer->data = listener;
-}
-
 static int open_handles(struct listener *listener, struct error *error)
 {
 	int r;
 
-	open_timer(listener, &listener->pause);
-	open_timer(listener, &listener->deadline);
+	uv_timer_init(listener->loop, &listener->pause);
+	listener->open_handles++;
+	listener->pause.data = listener;
 	listener->parked_set = epoll_create1(EPOLL_CLOEXEC);
 	r = listener->parked_set < 0 ? -errno : 0;
 	if (r == 0)
@@ -431,7 +403,6 @@ void listener_destroy(struct listener *listener)
 	close_handle(&listener->connections);
 	close_handle(&listener->arrivals);
 	close_handle(&listener->pause);
-	close_handle(&listener->deadline);
 	/* Behind uv_close(), which takes them off the loop's epoll set. */
 	close_fd(&listener->fd);
 	close_fd(&listener->parked_set);

@@ -1,85 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/visits.h"
 
+#include "util/list.h"
+
 #include <stdlib.h>
-#include <sys/param.h>
-
-static void on_timer(uv_timer_t *timer);
-
-static uint64_t first_deadline(const struct visits *visits)
-{
-	const struct list *const lists[] = {&visits->heads, &visits->idle, &visits->bodies};
-	uint64_t first = UINT64_MAX;
-
-	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
-		if (!list_empty(lists[i]))
-			first = MIN(first, list_first(lists[i], struct visit, link)->deadline);
-	return first;
-}
-
-static void arm(struct visits *visits)
-{
-	uint64_t first = first_deadline(visits), now = uv_now(visits->timer.loop);
-
-	if (first == UINT64_MAX)
-		uv_timer_stop(&visits->timer);
-	else
-		uv_timer_start(&visits->timer, on_timer, first > now ? first - now : 0, 0);
-	visits->due = first;
-}
 
 static void on_timer(uv_timer_t *timer)
 {
-	struct visits *visits = container_of(timer, struct visits, timer);
-	struct list *const lists[] = {&visits->heads, &visits->idle, &visits->bodies};
-	uint64_t now = uv_now(timer->loop);
+	struct visit *visit = container_of(timer, struct visit, timer);
 
-	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
-		while (!list_empty(lists[i]) && list_first(lists[i], struct visit, link)->deadline <= now) {
-			struct visit *visit = list_first(lists[i], struct visit, link);
-
-			list_remove(&visit->link);
-			visits->late(visit);
-		}
-	arm(visits);
+	visit->visits->late(visit);
 }
 
-/* Behind those whose time is over before: all of a list, unless it was given less patience meanwhile. */
-static void insert(struct list *list, struct visit *visit)
+static void await(struct visit *visit, enum visit_wait what, uint64_t seconds)
 {
-	struct list *before = list;
-
-	while (before->prev != list && container_of(before->prev, struct visit, link)->deadline > visit->deadline)
-		before = before->prev;
-	list_append(before, &visit->link);
-}
-
-static void await(struct visit *visit, struct list *list, uint64_t seconds)
-{
-	struct visits *visits = visit->visits;
-
-	list_remove(&visit->link);
-	visit->deadline = uv_now(visits->timer.loop) + seconds * 1000;
-	visit->in_head = list == &visits->heads;
-	visit->in_body = list == &visits->bodies;
-	insert(list, visit);
-	if (!uv_is_active((uv_handle_t *)&visits->timer) || visit->deadline < visits->due)
-		arm(visits);
+	visit->awaited = what;
+	uv_timer_start(&visit->timer, on_timer, seconds * 1000, 0);
 }
 
 void visits_init(struct visits *visits, uv_loop_t *loop, struct clients *clients, void (*late)(struct visit *visit))
 {
+	visits->loop = loop;
 	visits->clients = clients;
 	visits->late = late;
-	uv_timer_init(loop, &visits->timer);
-	list_init(&visits->heads);
-	list_init(&visits->idle);
-	list_init(&visits->bodies);
-}
-
-void visits_finish(struct visits *visits, uv_close_cb closed)
-{
-	uv_close((uv_handle_t *)&visits->timer, closed);
 }
 
 struct visit *visit_create(struct visits *visits, const struct identity *identity, int fd)
@@ -93,31 +36,35 @@ struct visit *visit_create(struct visits *visits, const struct identity *identit
 	visit->visits = visits;
 	visit->identity = *identity;
 	visit->fd = fd;
-	list_init(&visit->link);
-	await(visit, &visits->heads, visits->clients->limits->head_timeout);
+	uv_timer_init(visits->loop, &visit->timer);
+	await(visit, VISIT_HEAD, visits->clients->limits->head_timeout);
 	return visit;
+}
+
+static void free_visit(uv_handle_t *timer)
+{
+	free(container_of((uv_timer_t *)timer, struct visit, timer));
 }
 
 void visit_destroy(struct visit *visit)
 {
-	list_remove(&visit->link);
 	clients_leave(visit->visits->clients, &visit->identity);
-	free(visit);
+	uv_close((uv_handle_t *)&visit->timer, free_visit);
 }
 
 void visit_await_body(struct visit *visit)
 {
-	await(visit, &visit->visits->bodies, visit->visits->clients->limits->body_timeout);
+	await(visit, VISIT_BODY, visit->visits->clients->limits->body_timeout);
 }
 
 void visit_await_nothing(struct visit *visit)
 {
-	list_remove(&visit->link);
+	uv_timer_stop(&visit->timer);
 }
 
 void visit_await_next(struct visit *visit)
 {
 	const struct limits *limits = visit->visits->clients->limits;
 
-	await(visit, &visit->visits->idle, limits->idle_timeout + limits->head_timeout);
+	await(visit, VISIT_NEXT, limits->idle_timeout + limits->head_timeout);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* How long connections of the HTTP server may take. A second is the least patience there is. */
 #include "daemon/visits.h"
+#include "util/list.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -29,7 +30,7 @@ static void on_late(struct visit *visit)
 	char letter[2] = {(char)visit->fd, '\0'};
 
 	strcat(world->late, letter);
-	if (visit->in_body)
+	if (visit->awaited == VISIT_BODY)
 		strcat(world->bodies, letter);
 }
 
@@ -49,7 +50,6 @@ static struct world *begin(void)
 static void end(struct world *world)
 {
 	assert_int_equal(world->clients.count, 0);
-	visits_finish(&world->visits, NULL);
 	uv_run(&world->loop, UV_RUN_DEFAULT);
 	assert_int_equal(uv_loop_close(&world->loop), 0);
 	clients_finish(&world->clients);
@@ -81,7 +81,8 @@ static void test_head_and_body(void **state)
 		wait_late(world);
 	assert_string_equal(world->late, "hb");
 	assert_string_equal(world->bodies, "b");
-	assert_false(uv_is_active((uv_handle_t *)&world->visits.timer)); /* once is enough */
+	assert_false(uv_is_active((uv_handle_t *)&head->timer)); /* once is enough */
+	assert_false(uv_is_active((uv_handle_t *)&body->timer));
 	visit_destroy(head);
 	visit_destroy(body);
 	end(world);
@@ -95,7 +96,7 @@ static void test_answer(void **state)
 
 	visit_await_body(visit);
 	visit_await_nothing(visit);
-	assert_true(list_empty(&visit->link));
+	assert_false(uv_is_active((uv_handle_t *)&visit->timer));
 	world->limits.idle_timeout = 0;
 	visit_await_next(visit);
 	wait_late(world);
@@ -103,12 +104,12 @@ static void test_answer(void **state)
 	assert_string_equal(world->bodies, "");
 	world->limits.idle_timeout = LONG;
 	visit_await_next(visit);
-	assert_true(visit->deadline > uv_now(&world->loop) + LONG * 1000);
+	assert_true(uv_timer_get_due_in(&visit->timer) > LONG * 1000);
 	visit_destroy(visit);
 	end(world);
 }
 
-/* The timer goes by who is next, whoever comes and goes. */
+/* Who has less patience left is late first, whoever comes and goes. */
 static void test_who_is_next(void **state)
 {
 	struct world *world = begin();
@@ -122,7 +123,7 @@ static void test_who_is_next(void **state)
 	visit_destroy(gone);
 	assert_in_range(wait_late(world), 900, 19000);
 	assert_string_equal(world->late, "q");
-	assert_true(list_first(&world->visits.heads, struct visit, link) == slow);
+	assert_true(uv_is_active((uv_handle_t *)&slow->timer));
 	visit_destroy(slow);
 	visit_destroy(quick);
 	end(world);
