@@ -8,7 +8,7 @@
  */
 #pragma once
 
-#include "instances/store.h"
+#include "instances/store_acts.h"
 #include "util/error.h"
 #include "util/identity.h"
 #include "util/list.h"

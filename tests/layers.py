@@ -11,7 +11,7 @@ LEVELS = {"util": 0, "bridge": 1, "render": 1, "pty": 2, "operations": 2, "spice
 OWNERS = {
     "libwebsockets.h": {"bridge/websocket.c"},
     "microhttpd.h": {"daemon/http.c"},
-    "sqlite3.h": {"instances/store.c"},
+    "sqlite3.h": {"instances/store_database.h"},
     "re2/re2.h": {"render/pattern.cc"},
     "re2/set.h": {"render/pattern.cc"},
     "vterm.h": {"render/screen.c"},

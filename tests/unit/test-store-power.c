@@ -7,6 +7,8 @@
  */
 #include "store-fixture.h"
 
+#include "instances/store_acts.h"
+
 #include <time.h>
 
 #define PAGE 4096   /* of SQLite, and of what the kernel writes */
