@@ -4,6 +4,7 @@
 #include "api/render.h"
 #include "api/task.h"
 #include "instances/instance.h"
+#include "instances/task.h"
 #include "operations/operation.h"
 
 #include <errno.h>

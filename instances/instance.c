@@ -4,9 +4,9 @@
 #include "instances/cgroup.h"
 #include "instances/config.h"
 #include "instances/session.h"
+#include "instances/task.h"
 #include "instances/value.h"
 #include "operations/events.h"
-#include "pty/targets/cgroup.h"
 #include "util/cleanup.h"
 #include "util/log.h"
 #include "util/size.h"
@@ -22,13 +22,11 @@
 
 #define FEW_SESSIONS 4
 
-static const struct {
-	const char *noun;  /* in "Failed to create instance start operation" */
-	const char *event; /* LXD's lifecycle action when it has been done */
-} actions[] = {
-	[INSTANCE_START] = {"start", "instance-started"},       [INSTANCE_STOP] = {"stop", "instance-shutdown"},
-	[INSTANCE_RESTART] = {"restart", "instance-restarted"}, [INSTANCE_FREEZE] = {"freeze", "instance-paused"},
-	[INSTANCE_UNFREEZE] = {"unfreeze", "instance-resumed"},
+/* LXD's lifecycle action when it has been done. */
+static const char *const events[] = {
+	[INSTANCE_START] = "instance-started",     [INSTANCE_STOP] = "instance-shutdown",
+	[INSTANCE_RESTART] = "instance-restarted", [INSTANCE_FREEZE] = "instance-paused",
+	[INSTANCE_UNFREEZE] = "instance-resumed",
 };
 
 const char *instance_status_name(enum instance_status status)
@@ -54,6 +52,14 @@ bool instance_running(const struct instance *instance)
 	return instance->status == INSTANCE_RUNNING || instance->status == INSTANCE_FROZEN;
 }
 
+uint64_t instance_capacity(const struct store_row *row)
+{
+	uint64_t capacity = RING_CAPACITY_DEFAULT;
+
+	size_parse(value_get(row->config, "console.buffer.size", "1MiB"), &capacity); /* checked when it was set */
+	return capacity;
+}
+
 /* Its keeper may be slow to say that it has ended. */
 pid_t instance_pid(const struct instance *instance)
 {
@@ -62,63 +68,9 @@ pid_t instance_pid(const struct instance *instance)
 	return instance->pidfd >= 0 && poll(&ended, 1, 0) == 0 ? console_pid(instance->console) : 0;
 }
 
-/* --- tasks --- */
-
-static struct instance_task *find_task(struct instance *instance, enum instance_action action)
-{
-	struct instance_task *task;
-
-	list_for_each (task, &instance->tasks, link)
-		if (task->action == action)
-			return task;
-	return NULL;
-}
-
-/* What has stopped it; of several the one that would not wait. */
-static struct instance_task *find_stop(struct instance *instance)
-{
-	struct instance_task *task;
-
-	list_for_each (task, &instance->tasks, link)
-		if (task->action == INSTANCE_STOP && task->force)
-			return task;
-	return find_task(instance, INSTANCE_STOP);
-}
-
 static void publish(struct instance *instance, const char *event, const struct identity *requestor)
 {
 	events_lifecycle(instance->instances->events, event, instance->row.name, requestor, NULL);
-}
-
-static void finish_task(struct instance_task *task, const char *error)
-{
-	list_remove(&task->link);
-	task->done(task, error);
-}
-
-/* Finishes every waiting task of a kind. */
-static void finish_tasks(struct instance *instance, enum instance_action action, const char *error)
-{
-	struct instance_task *task;
-
-	while ((task = find_task(instance, action)))
-		finish_task(task, error);
-}
-
-static int begin(struct instance *instance, const struct instance_task *task, struct error *error);
-
-/* Begins what was asked for while it was being taken on: a console that is only stopped then is let go. */
-static void begin_waiting(struct instance *instance)
-{
-	struct instance_task *task, *after;
-
-	list_for_each_safe (task, after, &instance->tasks, link) {
-		struct error error = {0};
-
-		error.code = begin(instance, task, &error);
-		if (error.code < 0)
-			finish_task(task, error_text(&error));
-	}
 }
 
 /* --- news from the console --- */
@@ -199,29 +151,29 @@ static void note_start(struct instance *instance, const struct instance_task *ta
 	if (!instance->row.lxcpath && store_update(instance->instances->store, &instance->row, &error) < 0)
 		log_warn("%s: the time of its start was not stored: %s", instance->row.name, error_text(&error));
 	if (task)
-		publish(instance, actions[task->action].event, &task->requestor);
+		publish(instance, events[task->action], &task->requestor);
 	else
-		publish(instance, actions[instance->taken_on ? INSTANCE_START : INSTANCE_RESTART].event, NULL);
+		publish(instance, events[instance->taken_on ? INSTANCE_START : INSTANCE_RESTART], NULL);
 }
 
 static void on_started(struct console *console, void *user, pid_t pid)
 {
 	struct instance *instance = user;
-	struct instance_task *task = find_task(instance, INSTANCE_START);
+	struct instance_task *task = task_find(instance, INSTANCE_START);
 	bool taken_on = instance->taken_on;
 
 	instance->status = console_frozen(console) ? INSTANCE_FROZEN : INSTANCE_RUNNING;
 	close_fd(&instance->pidfd);
 	instance->pidfd = pidfd_open(pid, 0);
 	list_remove(&instance->doomed);
-	note_start(instance, task || taken_on ? task : find_task(instance, INSTANCE_RESTART), pid);
+	note_start(instance, task || taken_on ? task : task_find(instance, INSTANCE_RESTART), pid);
 	instance->taken_on = false;
 	if (taken_on) {
-		begin_waiting(instance);
+		tasks_begin(instance);
 		return;
 	}
-	finish_tasks(instance, INSTANCE_START, NULL);
-	finish_tasks(instance, INSTANCE_RESTART, NULL);
+	tasks_finish(instance, INSTANCE_START, NULL);
+	tasks_finish(instance, INSTANCE_RESTART, NULL);
 }
 
 static void on_failed(struct console *console, void *user, const struct error *error)
@@ -235,11 +187,11 @@ static void on_failed(struct console *console, void *user, const struct error *e
 	instance->taken_on = false;
 	instance->status = INSTANCE_STOPPED;
 	end_sessions(instance, ring_head(console_ring(console)));
-	finish_tasks(instance, INSTANCE_START, error_text(error));
-	finish_tasks(instance, INSTANCE_RESTART, error_text(error));
-	finish_tasks(instance, INSTANCE_FREEZE, error_text(error));
-	finish_tasks(instance, INSTANCE_UNFREEZE, error_text(error));
-	finish_tasks(instance, INSTANCE_STOP, still_runs);         /* or it asked for what now is */
+	tasks_finish(instance, INSTANCE_START, error_text(error));
+	tasks_finish(instance, INSTANCE_RESTART, error_text(error));
+	tasks_finish(instance, INSTANCE_FREEZE, error_text(error));
+	tasks_finish(instance, INSTANCE_UNFREEZE, error_text(error));
+	tasks_finish(instance, INSTANCE_STOP, still_runs);         /* or it asked for what now is */
 	if (instance->row.ephemeral && instance->row.last_used_at) /* a restart; a first start may be tried again */
 		instances_doom(instance->instances, instance);
 }
@@ -248,11 +200,11 @@ static void on_frozen(struct console *console, void *user, bool frozen)
 {
 	struct instance *instance = user;
 	enum instance_action action = frozen ? INSTANCE_FREEZE : INSTANCE_UNFREEZE;
-	struct instance_task *task = find_task(instance, action);
+	struct instance_task *task = task_find(instance, action);
 
 	instance->status = frozen ? INSTANCE_FROZEN : INSTANCE_RUNNING;
-	publish(instance, actions[action].event, task ? &task->requestor : NULL);
-	finish_tasks(instance, action, NULL);
+	publish(instance, events[action], task ? &task->requestor : NULL);
+	tasks_finish(instance, action, NULL);
 }
 
 void instance_look(struct instance *instance)
@@ -276,8 +228,8 @@ static void on_refused(struct console *console, void *user, const struct error *
 {
 	struct instance *instance = user;
 
-	finish_tasks(instance, INSTANCE_FREEZE, error_text(error));
-	finish_tasks(instance, INSTANCE_UNFREEZE, error_text(error));
+	tasks_finish(instance, INSTANCE_FREEZE, error_text(error));
+	tasks_finish(instance, INSTANCE_UNFREEZE, error_text(error));
 }
 
 static void log_exit(const struct instance *instance, const struct console_exit *exit)
@@ -293,7 +245,7 @@ static void log_exit(const struct instance *instance, const struct console_exit 
 static void on_exited(struct console *console, void *user, const struct console_exit *exit, bool again)
 {
 	struct instance *instance = user;
-	struct instance_task *task = find_stop(instance);
+	struct instance_task *task = task_find_stop(instance);
 
 	log_exit(instance, exit);
 	close_fd(&instance->pidfd);
@@ -306,11 +258,11 @@ static void on_exited(struct console *console, void *user, const struct console_
 	end_sessions(instance, exit->head);
 	publish(instance, task && task->force ? "instance-stopped" : "instance-shutdown",
 		task ? &task->requestor : NULL);
-	finish_tasks(instance, INSTANCE_STOP, NULL);
-	finish_tasks(instance, INSTANCE_RESTART, "The instance was stopped");
-	finish_tasks(instance, INSTANCE_START, "The instance has ended");
-	finish_tasks(instance, INSTANCE_FREEZE, "The instance has ended");
-	finish_tasks(instance, INSTANCE_UNFREEZE, "The instance has ended");
+	tasks_finish(instance, INSTANCE_STOP, NULL);
+	tasks_finish(instance, INSTANCE_RESTART, "The instance was stopped");
+	tasks_finish(instance, INSTANCE_START, "The instance has ended");
+	tasks_finish(instance, INSTANCE_FREEZE, "The instance has ended");
+	tasks_finish(instance, INSTANCE_UNFREEZE, "The instance has ended");
 	if (instance->row.ephemeral)
 		instances_doom(instance->instances, instance);
 }
@@ -325,46 +277,7 @@ static const struct console_handler console_handler = {
 	.exited = on_exited,
 };
 
-/* --- changes --- */
-
-/* How much of the console is kept. The value has been checked when it was set. */
-static uint64_t capacity_of(const struct store_row *row)
-{
-	uint64_t capacity = RING_CAPACITY_DEFAULT;
-
-	size_parse(value_get(row->config, "console.buffer.size", "1MiB"), &capacity);
-	return capacity;
-}
-
-/* Packs what its config says at present. */
-static int prepare(const struct instance *instance, bool again, struct console_target *target, struct error *error)
-{
-	const struct driver_context context = {.directory = instance->instances->directory, .again = again};
-	const struct driver *driver = driver_find(&instance->row);
-
-	if (!driver)
-		return error_set(
-			error, -EINVAL,
-			"The instance has nothing to run: set process.command or serial.device, or a source on its "
-			"root disk");
-	return driver->prepare(&instance->row, &context, target, error);
-}
-
-static int start(struct instance *instance, struct error *error)
-{
-	cleanup_target struct console_target target = {0};
-	int r;
-
-	if (instance_running(instance))
-		return error_set(error, -EALREADY, "The instance is already running");
-	r = prepare(instance, false, &target, error);
-	if (r < 0)
-		return r;
-	r = console_set_capacity(instance->console, capacity_of(&instance->row));
-	if (r < 0)
-		return error_set(error, r, "console.buffer.size: %s", strerror(-r));
-	return console_start(instance->console, &target, error);
-}
+/* --- life --- */
 
 int instance_take_on(struct instance *instance, bool news, struct error *error)
 {
@@ -383,96 +296,6 @@ int instance_take_on(struct instance *instance, bool news, struct error *error)
 	instance->news = news;
 	instance->status = INSTANCE_RUNNING;
 	return 0;
-}
-
-/* Stops or restarts, with what is configured now; the console's news finish the task. */
-static int stop(struct instance *instance, const struct instance_task *task, struct error *error)
-{
-	int timeout = task->force             ? 0
-		      : task->timeout < 0     ? -1
-		      : task->timeout > 86400 ? 86400000
-					      : task->timeout * 1000;
-	cleanup_target struct console_target target = {0};
-	int r = 0;
-
-	if (!instance_running(instance))
-		return error_set(error, -EALREADY, "The instance is already stopped");
-	if (task->action == INSTANCE_RESTART && instance->status == INSTANCE_FROZEN)
-		return error_set(error, -EINVAL, "Instance is not running");
-	/* LXD takes a timeout of 0 for one of its own choice; without force nobody expects a kill at once. */
-	if (timeout == 0 && !task->force)
-		timeout = -1;
-	if (task->action == INSTANCE_RESTART)
-		r = prepare(instance, true, &target, error);
-	if (r < 0)
-		return r;
-	if (instance->status == INSTANCE_FROZEN && !console_frozen(instance->console)) /* its keeper does not know */
-		cgroups_thaw(instance_pid(instance));
-	if (task->action == INSTANCE_RESTART)
-		return console_restart(instance->console, &target, timeout, error);
-	r = console_stop(instance->console, timeout);
-	return r < 0 ? error_set(error, r, "The instance could not be signalled: %s", strerror(-r)) : 0;
-}
-
-/* Freezes or thaws; the console's news finish the task. */
-static int freeze(struct instance *instance, const struct instance_task *task, struct error *error)
-{
-	const char *noun = instance->row.type == INSTANCE_CONTAINER ? "container" : "instance";
-	bool frozen = task->action == INSTANCE_FREEZE;
-	int r;
-
-	if (!instance_running(instance))
-		return error_set(error, -EINVAL, "The %s isn't running", noun);
-	if (frozen == (instance->status == INSTANCE_FROZEN))
-		return error_set(error, -EALREADY, "The %s is already %s", noun, frozen ? "frozen" : "running");
-	r = console_freeze(instance->console, frozen);
-	return r < 0 ? error_set(error, r, "The instance could not be signalled: %s", strerror(-r)) : 0;
-}
-
-/* A change under way stands in the way of others, but for a stop, which may follow a stop or restart that takes too
- * long. */
-static int check_busy(struct instance *instance, const struct instance_task *task, struct error *error)
-{
-	const struct instance_task *busy;
-
-	if (list_empty(&instance->tasks))
-		return 0;
-	busy = list_first(&instance->tasks, struct instance_task, link);
-	if (task->action == INSTANCE_STOP && busy->action != INSTANCE_START)
-		return 0;
-	return error_set(error, -EBUSY,
-			 "Failed to create instance %s operation: Instance is busy running a \"%s\" operation",
-			 actions[task->action].noun, actions[busy->action].noun);
-}
-
-static int begin(struct instance *instance, const struct instance_task *task, struct error *error)
-{
-	switch (task->action) {
-	case INSTANCE_START:
-		return start(instance, error);
-	case INSTANCE_STOP:
-	case INSTANCE_RESTART:
-		return stop(instance, task, error);
-	default:
-		return freeze(instance, task, error);
-	}
-}
-
-void instance_change(struct instance *instance, struct instance_task *task)
-{
-	struct error error = {0};
-	int r;
-
-	list_init(&task->link);
-	r = check_busy(instance, task, &error);
-	if (r == 0 && (!instance->taken_on || task->action == INSTANCE_START))
-		r = begin(instance, task, &error);
-	if (r == 0) {
-		list_append(&instance->tasks, &task->link);
-		return;
-	}
-	error.code = r;
-	finish_task(task, error_text(&error));
 }
 
 static int check_update(const struct instance *instance, const struct store_row *row, struct error *error)
@@ -504,8 +327,6 @@ int instance_update(struct instance *instance, struct store_row *row, struct err
 	return 0;
 }
 
-/* --- life --- */
-
 int instance_create(struct instance **result, struct instances *instances, struct store_row *row, struct error *error)
 {
 	struct instance *instance = calloc(1, sizeof(*instance));
@@ -526,8 +347,8 @@ int instance_create(struct instance **result, struct instances *instances, struc
 	instance->row = *row;
 	*row = (struct store_row){0};
 	instance->status = INSTANCE_STOPPED;
-	r = console_create(&instance->console, instances->consoles, instance->row.name, capacity_of(&instance->row),
-			   &console_handler, instance, error);
+	r = console_create(&instance->console, instances->consoles, instance->row.name,
+			   instance_capacity(&instance->row), &console_handler, instance, error);
 	if (r < 0) {
 		instance_destroy(instance, NULL);
 		return r;
@@ -567,8 +388,7 @@ void instance_destroy(struct instance *instance, const char *why)
 	if (!instance)
 		return;
 	part(instance, why);
-	while (!list_empty(&instance->tasks))
-		finish_task(list_first(&instance->tasks, struct instance_task, link), "The daemon is shutting down");
+	tasks_finish_all(instance, "The daemon is shutting down");
 	list_remove(&instance->doomed);
 	list_remove(&instance->crowded);
 	list_remove(&instance->link);

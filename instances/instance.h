@@ -23,25 +23,6 @@ enum instance_status {
 	INSTANCE_FROZEN = 110,
 };
 
-enum instance_action {
-	INSTANCE_START,
-	INSTANCE_STOP,
-	INSTANCE_RESTART,
-	INSTANCE_FREEZE,
-	INSTANCE_UNFREEZE,
-};
-
-/* A state change that somebody asked for and waits on. Storage is the asker's, until `done`. */
-struct instance_task {
-	struct list link; // instance::tasks
-	enum instance_action action;
-	bool force;
-	int timeout; /* seconds; negative: as long as it takes */
-	struct identity requestor;
-	/* Called once. `error` is NULL on success. The task may be freed in it. */
-	void (*done)(struct instance_task *task, const char *error);
-};
-
 /*
  * Who hears of the console's output besides sessions: followers of the log, those who wait for a pattern, or type.
  * Storage is the reader's, who puts itself into the list and out of it.
@@ -100,17 +81,14 @@ const char *instance_status_name(enum instance_status status);
 /* "container" or "virtual-machine". */
 const char *instance_type_name(enum instance_type type);
 
+/* How much of the console's log is kept, in bytes. */
+uint64_t instance_capacity(const struct store_row *row);
+
 /* The pid of what runs, a container's init; 0: nothing, or it has just ended, and the pid may be another's. */
 pid_t instance_pid(const struct instance *instance);
 
 /* Whether something runs: Running or Frozen. */
 bool instance_running(const struct instance *instance);
-
-/*
- * Changes the state. `task->done` is called at once where the state does not allow it or nothing is to wait for, later
- * otherwise. LXD's words for what cannot be.
- */
-void instance_change(struct instance *instance, struct instance_task *task);
 
 /*
  * Takes on a container or virtual machine that runs without a keeper: it counts as running from here on, unless the

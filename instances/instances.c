@@ -4,6 +4,7 @@
 #include "instances/history.h"
 #include "instances/instance.h"
 #include "instances/session.h"
+#include "instances/task.h"
 #include "instances/value.h"
 #include "operations/events.h"
 #include "util/limits.h"
