@@ -7,15 +7,13 @@
 #include "instances/drawing.h"
 #include "instances/instance.h"
 #include "instances/session.h"
+#include "instances/transcript.h"
 #include "util/json.h"
 #include "util/log.h"
 #include "util/timestamp.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <linux/sockios.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -26,12 +24,10 @@
  * a unix socket counts a message as unread until its last byte is read.
  */
 #define FRAME_SIZE (16 * 1024)
-#define FRAMES_PER_TURN 16 /* then the loop serves others */
-#define NOTICE_SIZE 192
+#define FRAMES_PER_TURN 16     /* then the loop serves others */
 #define INPUT_MAX (256 * 1024) /* kept of a paused client: one or two pieces, never near this */
 #define LINGER_MS 30000        /* for a client that does not take the last bytes of an ended instance */
 #define BOOT_REPLAY_NS INT64_C(10000000000)
-#define BOOTS_MAX 64 /* that a ring knows of */
 
 /* RFC 6455 section 7.4.1 */
 #define CLOSE_INTERNAL_ERROR 1011
@@ -40,16 +36,11 @@ struct console_session {
 	struct session base;
 	struct websocket *data;
 	struct session_config config;
-	uint64_t sized_at; /* when it gave the console its size, by instance::size_serial; 0: never */
-	bool input_ended;  /* the client sent an empty text frame */
-	bool ending;       /* the instance has ended: deliver up to `end`, then close */
-	uint64_t end;
-	uint32_t boot;    /* the latest that the client knows of */
-	uint64_t began;   /* the offset of the first byte it got, or was to get */
-	uint64_t skipped; /* bytes */
-	struct cursor cursor;
-	struct buffer input;    /* what the instance has not taken yet; the client is paused meanwhile */
-	struct drawing drawing; /* what it gets before the log */
+	uint64_t sized_at;            /* when it gave the console its size, by instance::size_serial; 0: never */
+	bool input_ended;             /* the client sent an empty text frame */
+	struct transcript transcript; /* what it gets; once that has ended, the session does when all is delivered */
+	struct buffer input;          /* what the instance has not taken yet; the client is paused meanwhile */
+	struct drawing drawing;       /* what it gets before the log */
 };
 
 static struct console_session *of(struct session *base)
@@ -70,7 +61,7 @@ static const struct ring *ring_of(const struct console_session *session)
  */
 static uint64_t taken_by_client(struct cursor *cursor)
 {
-	struct console_session *session = container_of(cursor, struct console_session, cursor);
+	struct console_session *session = container_of(cursor, struct console_session, transcript.cursor);
 	int queued = 0;
 
 	if (!session->data || ioctl(websocket_fd(session->data), SIOCOUTQ, &queued) < 0 || queued == 0)
@@ -78,73 +69,12 @@ static uint64_t taken_by_client(struct cursor *cursor)
 	return session->base.sent - (uint64_t)queued;
 }
 
-static uint64_t bytes_behind(const struct console_session *session)
-{
-	uint64_t end = session->ending ? session->end : ring_head(ring_of(session));
-
-	return end > session->cursor.offset ? end - session->cursor.offset : 0;
-}
-
-/*
- * Of the boots that the client does not know of it gets to know those that begin at its offset or before (true: there
- * is such a one). `*size` becomes what is left in front of the next, if that is less.
- */
-static bool enter_boot(struct console_session *session, size_t *size)
-{
-	struct ring_boot boots[BOOTS_MAX];
-	size_t count = ring_boots(ring_of(session), boots, 1);
-	uint64_t offset = session->cursor.offset;
-	uint32_t before = session->boot;
-
-	if (count == 0 || boots[0].number == before) /* as nearly always */
-		return false;
-	count = ring_boots(ring_of(session), boots, BOOTS_MAX);
-	for (size_t i = 0; i < count; i++) {
-		if (boots[i].number <= before)
-			continue;
-		if (boots[i].offset > offset) {
-			*size = (size_t)MIN(*size, boots[i].offset - offset);
-			break;
-		}
-		session->boot = boots[i].number;
-	}
-	return session->boot != before;
-}
-
-__attribute__((format(printf, 3, 4))) static size_t add_notice(char *text, size_t length, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	length += (size_t)snprintf(text + length, NOTICE_SIZE / 2, "\r\n[consoled: ");
-	length += (size_t)vsnprintf(text + length, NOTICE_SIZE / 2 - 16, format, args);
-	va_end(args);
-	length += (size_t)snprintf(text + length, 4, "]\r\n");
-	return length;
-}
-
-/* Sends the next frame; the socket is ready and something is to be sent. It ends where another boot begins. */
+/* Sends the next frame; the socket is ready and something is to be sent. */
 static void send_frame(struct console_session *session, uint64_t behind)
 {
-	char *frame = websocket_scratch(session->data), notice[NOTICE_SIZE];
-	size_t size = (size_t)MIN(behind, FRAME_SIZE), length = 0;
-	uint64_t lost = 0, from = session->cursor.offset;
+	size_t size = transcript_read(&session->transcript, websocket_scratch(session->data),
+				      (size_t)MIN(behind, FRAME_SIZE));
 
-	if (enter_boot(session, &size))
-		length = add_notice(notice, length, "restarted, boot %" PRIu32, session->boot);
-	size = cursor_read(&session->cursor, session->base.instance->console, frame, size, &lost);
-	if (session->ending && session->cursor.offset > session->end) { /* the next boot has overwritten it */
-		size -= (size_t)MIN(size, session->cursor.offset - session->end);
-		lost = MIN(lost, session->end - from);
-	}
-	if (lost)
-		length = add_notice(notice, length, "%" PRIu64 " bytes skipped", lost);
-	session->skipped += lost;
-	if (length && !session->config.quiet) { /* rare, so it may cost a move */
-		memmove(frame + length, frame, size);
-		memcpy(frame, notice, length);
-		size += length;
-	}
 	if (size == 0)
 		return;
 	websocket_send_scratch(session->data, WEBSOCKET_BINARY, size);
@@ -160,25 +90,11 @@ static void send_end(struct console_session *session)
 	list_remove(&session->base.waiting);
 }
 
-/* The boot that `offset` is in, as far as the ring knows. */
-static uint32_t boot_at(const struct ring *ring, uint64_t offset)
-{
-	struct ring_boot boots[BOOTS_MAX];
-	size_t count = ring_boots(ring, boots, BOOTS_MAX);
-	uint32_t number = count ? boots[0].number - 1 : 0;
-
-	for (size_t i = 0; i < count && boots[i].offset <= offset; i++)
-		number = boots[i].number;
-	return number;
-}
-
 /* What the client gets is read from `offset` on; as far as it is concerned it begins at `began`. */
 static void place_cursor(struct console_session *session, uint64_t offset, uint64_t began)
 {
-	cursor_init(&session->cursor, session->base.instance->console, offset);
-	session->cursor.taken = taken_by_client;
-	session->began = began;
-	session->boot = boot_at(ring_of(session), began);
+	transcript_begin(&session->transcript, offset, began);
+	session->transcript.cursor.taken = taken_by_client;
 }
 
 /* --- the drawing that some get first --- */
@@ -186,12 +102,12 @@ static void place_cursor(struct console_session *session, uint64_t offset, uint6
 static void give_up_drawing(struct console_session *session, int error)
 {
 	const char *why = error == -EMSGSIZE ? "it is too large (limits.answers_size)" : strerror(-error);
-	char notice[NOTICE_SIZE];
-	size_t length = session->config.quiet ? 0 : add_notice(notice, 0, "the screen was not drawn: %s", why);
+	char note[TRANSCRIPT_NOTE_SIZE];
+	size_t length = session->config.quiet ? 0 : transcript_note(note, "the screen was not drawn: %s", why);
 
 	log_info("console of %s: a screen was not drawn: %s", session->base.instance->row.name, why);
-	session->cursor.offset = MAX(session->cursor.offset, session->drawing.until);
-	drawing_replace(&session->drawing, notice, length);
+	session->transcript.cursor.offset = MAX(session->transcript.cursor.offset, session->drawing.until);
+	drawing_replace(&session->drawing, note, length);
 }
 
 /*
@@ -201,9 +117,8 @@ static void give_up_drawing(struct console_session *session, int error)
 static void begin_drawing(struct drawing *drawing)
 {
 	struct console_session *session = container_of(drawing, struct console_session, drawing);
-	uint64_t until = session->ending ? session->end : ring_head(ring_of(session));
-	struct console *console = session->base.instance->console;
-	int r = drawing_begin(drawing, console, until, session->config.scrollback);
+	uint64_t until = transcript_until(&session->transcript);
+	int r = drawing_begin(drawing, session->base.instance->console, until, session->config.scrollback);
 
 	place_cursor(session, ring_tail(ring_of(session)), until);
 	if (r < 0)
@@ -215,14 +130,13 @@ static void begin_drawing(struct drawing *drawing)
 
 static void await_drawing(struct console_session *session)
 {
-	session->began = session->cursor.offset = ring_head(ring_of(session));
-	list_init(&session->cursor.link);
+	session->transcript.began = session->transcript.cursor.offset = ring_head(ring_of(session));
 	drawing_await(&session->drawing, &session->base.instance->instances->drawings, begin_drawing);
 }
 
 static void draw(struct console_session *session)
 {
-	int r = drawing_go_on(&session->drawing, session->base.instance->console, &session->cursor,
+	int r = drawing_go_on(&session->drawing, session->base.instance->console, &session->transcript.cursor,
 			      session->config.width, session->config.height);
 
 	if (r < 0)
@@ -246,20 +160,20 @@ static bool send_drawing(struct console_session *session)
 /* Sends the next piece of what the client is to get; the socket is ready. False: that was all. */
 static bool send_next(struct console_session *session)
 {
-	uint64_t behind = bytes_behind(session);
+	uint64_t behind = transcript_behind(&session->transcript);
 
 	if (session->drawing.bytes.length && send_drawing(session))
 		return true;
 	if (behind)
 		send_frame(session, behind);
-	else if (session->ending)
+	else if (session->transcript.ended)
 		send_end(session);
 	return behind > 0;
 }
 
 static bool has_next(const struct console_session *session)
 {
-	return session->ending || session->drawing.bytes.length || bytes_behind(session);
+	return session->transcript.ended || session->drawing.bytes.length || transcript_behind(&session->transcript);
 }
 
 static void pump(struct console_session *session)
@@ -275,7 +189,7 @@ static void pump(struct console_session *session)
 			break;
 		if (!send_next(session))
 			return;
-		if (session->ending)
+		if (session->transcript.ended)
 			session_set_deadline(&session->base, LINGER_MS);
 	}
 	websocket_want_write(session->data);
@@ -285,7 +199,7 @@ static void on_output(struct session *base)
 {
 	struct console_session *session = of(base);
 
-	if (!session->ending)
+	if (!session->transcript.ended)
 		pump(session);
 }
 
@@ -293,10 +207,9 @@ static void on_instance_ended(struct session *base, uint64_t end)
 {
 	struct console_session *session = of(base);
 
-	if (session->ending)
+	if (session->transcript.ended)
 		return;
-	session->ending = true;
-	session->end = end;
+	transcript_end(&session->transcript, end);
 	session_set_deadline(base, LINGER_MS);
 	pump(session);
 }
@@ -348,7 +261,7 @@ static void data_message(struct websocket *websocket, void *user, enum websocket
 {
 	struct console_session *session = user;
 
-	if (!session->base.instance || session->ending || session->input_ended || session->config.watch)
+	if (!session->base.instance || session->transcript.ended || session->input_ended || session->config.watch)
 		return;
 	if (kind == WEBSOCKET_TEXT && length == 0 && first && last)
 		session->input_ended = true; /* LXD's end of input; output goes on */
@@ -502,6 +415,7 @@ static int create(struct session **base, struct instance *instance, const struct
 	if (!session)
 		return -ENOMEM;
 	session->config = *config;
+	transcript_init(&session->transcript, instance->console, config->quiet);
 	*base = &session->base;
 	return 0;
 }
@@ -511,21 +425,22 @@ static uint64_t offset_of(const struct session *base)
 	const struct console_session *session = container_of(base, const struct console_session, base);
 
 	if (session->data)
-		return session->began;
+		return session->transcript.began;
 	return session->config.replay == SESSION_REPLAY_OFFSET ? session->config.offset : ring_head(ring_of(session));
 }
 
 static void describe(const struct session *base, json_t **json)
 {
 	const struct console_session *session = container_of(base, const struct console_session, base);
-	uint64_t offset = base->attached ? session->cursor.offset : ring_head(ring_of(session));
+	uint64_t offset = base->attached ? session->transcript.cursor.offset : ring_head(ring_of(session));
 
 	json_put(json, "mode", json_string(session->config.watch ? "watch" : "write"));
 	json_put(json, "width", json_integer(session->config.width));
 	json_put(json, "height", json_integer(session->config.height));
 	json_put(json, "offset", json_integer((json_int_t)offset));
-	json_put(json, "behind", json_integer(base->attached ? (json_int_t)bytes_behind(session) : 0));
-	json_put(json, "skipped", json_integer((json_int_t)session->skipped));
+	json_put(json, "behind",
+		 json_integer(base->attached ? (json_int_t)transcript_behind(&session->transcript) : 0));
+	json_put(json, "skipped", json_integer((json_int_t)session->transcript.skipped));
 }
 
 /* The instance has ended, and the client does not take its last bytes. */
@@ -539,20 +454,20 @@ static void on_leave(struct session *base)
 	struct console_session *session = of(base);
 
 	pass_size_on(session);
-	cursor_finish(&session->cursor, base->instance->console);
+	transcript_finish(&session->transcript);
 }
 
 /* Only a reason goes to the client's screen as well, where people look; LXD's end mark follows. */
 static void on_close(struct session *base, unsigned int code, const char *reason)
 {
 	struct console_session *session = of(base);
-	char notice[NOTICE_SIZE];
+	char note[TRANSCRIPT_NOTE_SIZE];
 
 	drawing_finish(&session->drawing);
 	if (!session->data)
 		return;
 	if (code == SESSION_CLOSE_TAKEN_OVER && !session->config.quiet && websocket_ready(session->data))
-		websocket_send(session->data, WEBSOCKET_BINARY, notice, add_notice(notice, 0, "%s", reason));
+		websocket_send(session->data, WEBSOCKET_BINARY, note, transcript_note(note, "%s", reason));
 	websocket_close(session->data, code, reason);
 }
 
