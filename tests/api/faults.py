@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A consoled whose calls fail on command: memory and the file system by a preloaded library (../faults), descriptors by
-their limit. And the requests with which that is tried."""
+"""A consoled whose calls fail on command: memory, the file system, the system's table of files and processes by a preloaded
+library (../faults), descriptors by their limit."""
 
 import ctypes
 import errno
@@ -15,7 +15,7 @@ import pytest
 import consoled
 from consoled import CONSOLED, ROOT, Daemon
 
-MEMORY, DISK = range(2)
+MEMORY, DISK, FILES, PROCESSES = range(4)
 DAEMON, KEEPER = range(2)
 EVER = 2**63
 
@@ -30,7 +30,7 @@ class Plan(ctypes.Structure):
 
 
 class Command(ctypes.Structure):
-    _fields_ = [("plans", Plan * 2 * 2), ("directory", ctypes.c_char * 256)]
+    _fields_ = [("plans", Plan * 4 * 2), ("directory", ctypes.c_char * 256)]
 
 
 def _library_beside(consoled):
@@ -59,7 +59,7 @@ class FaultyDaemon(Daemon):
         self.command = Command.from_buffer(self._map)
         self.command.directory = str(self.directory).encode()
         library = _library_beside(self.executable)
-        self.prefix = ["env", f"LD_PRELOAD={library}", f"CONSOLED_FAULTS={self.command_file}"]
+        self.prefix = [*self.prefix, "env", f"LD_PRELOAD={library}", f"CONSOLED_FAULTS={self.command_file}"]
 
     def spawn(self):
         keeper = str(Path(self.executable).parents[1] / "pty/consoled-keeper")

@@ -1,97 +1,43 @@
 # SPDX-License-Identifier: Apache-2.0
 """No memory, no descriptors, no room: on every path that can meet it the client is told, nothing is changed by halves, the
-daemon lives, and works at once when there is enough again. faults.py makes calls fail; each request is repeated with its
-first allocation failing, its second .. until it meets no failure.
-
-CONSOLED_TEST_QUICK=1 takes every fifteenth of the calls, CONSOLED_TEST_EXHAUSTIVE=1 also two and three failures in a row,
-CONSOLED_TEST_TRACE=1 shows on stderr where a call failed."""
+daemon lives, and works at once when there is enough again. Here: instances, sessions, the daemon's start; the rest is in
+test_faults_*.py. sweeps.py says how calls are made to fail."""
 
 import errno
-import http.client
 import os
 import random
 import shutil
 import signal
 import subprocess
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as Late
 
 import pytest
 
-from consoled import REPORTS, cpu_seconds, descriptors
-from faults import DISK, EVER, KEEPER, MEMORY, FaultyDaemon
-from frames import Refused
+from consoled import REPORTS
+from faults import DISK, KEEPER, MEMORY, FaultyDaemon
 from rest import FAILURE, RUNNING, STOPPED, SUCCESS, Instance, wait_until
 from session import Session
+from sweeps import (
+    CLOSED,
+    ERRORS,
+    FULL,
+    RUNS,
+    SPARES,
+    STRIDE,
+    TIMEOUT,
+    WORDS,
+    follow_up,
+    forget_unattached,
+    picture,
+    quiet,
+    say,
+    shape,
+    starve,
+    sweep,
+    told,
+)
 
 DAEMON = FaultyDaemon
-QUICK = os.environ.get("CONSOLED_TEST_QUICK") == "1"
-EXHAUSTIVE = os.environ.get("CONSOLED_TEST_EXHAUSTIVE") == "1"
-STRIDE = 15 if QUICK else 1
-CLOSED = (ConnectionError, http.client.HTTPException, Refused)
-WORDS = ("Cannot allocate memory", "out of memory")
-# How many calls fail, from the one on that is tried.
-RUNS = {"one": 1, "lasting": EVER, **({"two": 2, "three": 3} if EXHAUSTIVE else {})}
-
-pytestmark = pytest.mark.timeout(600 if EXHAUSTIVE else 180)
-
-
-def say(api, method, target, body=None, **more):
-    """An answer, or None where the connection was closed without one."""
-    try:
-        return api.request(method, target, body, **more)
-    except CLOSED:
-        return None
-
-
-def shape(value):
-    """A JSON value without what may differ from one time to the next."""
-    if isinstance(value, dict):
-        return {key: shape(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [shape(item) for item in value]
-    return value if isinstance(value, str) and len(value) < 20 else type(value).__name__
-
-
-def told(answer):
-    """Asserts that a failure was told as one of memory."""
-    if answer is None:
-        return
-    assert answer.status in (500, 503), answer
-    if answer.body:
-        assert answer.json["type"] == "error" and answer.json["error_code"] == answer.status
-        assert any(word in answer.error for word in WORDS), answer
-
-
-def quiet(daemon):
-    """Waits until no operation is under way."""
-
-    def idle():
-        found = daemon.api.read("/1.0/operations?recursion=1")
-        return not any(found.get(status) for status in ("pending", "running", "cancelling"))
-
-    wait_until(idle)
-
-
-def sweep(daemon, act, check, run="one", kind=MEMORY, before=lambda: None, after=lambda: None, stride=STRIDE, **how):
-    """Calls act() with one call after the other failing, until none does. check() gets what it has returned, and whether
-    something failed. In the end nothing may be left behind."""
-    quiet(daemon)
-    usual = descriptors(daemon.pid)
-    call = random.randint(1, stride)
-    failed = True
-    while failed:
-        before()
-        with daemon.failing(kind, call, call + RUNS[run] - 1, **how) as plan:
-            result = act()
-        failed = plan.failed > 0
-        assert daemon.running(), f"the daemon died of call {call}"
-        check(result, failed)
-        after()
-        call += stride
-        assert call < 20000, "it does not end"
-    quiet(daemon)
-    wait_until(lambda: descriptors(daemon.pid) <= usual, what=f"{usual} descriptors as before")
+pytestmark = pytest.mark.timeout(TIMEOUT)
 
 
 # --- what reads ---
@@ -172,19 +118,6 @@ def test_memory_log(daemon, printer, query, run):
 
 
 # --- what changes ---
-
-
-def picture(daemon, volatile=("last_used_at", "created_at")):
-    """What a client sees of all instances, by name."""
-    found = daemon.api.read("/1.0/instances?recursion=1")
-    return {each["name"]: {key: value for key, value in each.items() if key not in volatile} for each in found}
-
-
-def follow_up(api, answer):
-    """Of an operation, its end; None where the connection was closed."""
-    if answer is None or answer.status != 202:
-        return answer
-    return say(api, "GET", f"/1.0/operations/{answer.metadata['id']}/wait?timeout=20")
 
 
 def body_of(name, **config):
@@ -304,17 +237,6 @@ def test_memory_post_console(daemon, printer, run):
     sweep(daemon, act, check, run, after=lambda: forget_unattached(printer))
 
 
-def forget_unattached(instance):
-    """Ends sessions that wait for their sockets, as their answer was lost on the way: they would expire."""
-    for session in instance.api.read(f"{instance.url}/console/sessions"):
-        if not session["attached"]:
-            instance.api.delete(f"/1.0/operations/{session['id']}")
-
-
-# Of the allocations for a WebSocket one is not checked, and its socket stays open; a session has two.
-LIBWEBSOCKETS_FORGETS = 2
-
-
 def converse(instance, word):
     """Attaches, resizes, types and leaves. Whether all of that went well."""
     session = None
@@ -352,44 +274,12 @@ def test_memory_session(daemon, make, run):
         assert converse(cat, word), "the next session"
         wait_until(lambda: not daemon.api.read(f"{cat.url}/console/sessions"), what="the next session's end")
 
-    sessions_sweep(daemon, lambda: converse(cat, f"word-{next(number)}"), check, after, run)
+    sweep(daemon, lambda: converse(cat, f"word-{next(number)}"), check, run, after=after, sockets=2)
     assert honest.operation()["status_code"] == RUNNING
     honest.abort()
 
 
-def sessions_sweep(daemon, act, check, after, run):
-    """As sweep(), with a session going on."""
-    usual, call, failed = descriptors(daemon.pid), random.randint(1, STRIDE), True
-    while failed:
-        with daemon.failing(MEMORY, call, call + RUNS[run] - 1) as plan:
-            worked = act()
-        failed = plan.failed > 0
-        assert daemon.running(), f"the daemon died of call {call}"
-        check(worked, failed)
-        after()
-        call += STRIDE
-    usual += LIBWEBSOCKETS_FORGETS
-    wait_until(lambda: descriptors(daemon.pid) <= usual, what=f"{usual} descriptors, as before")
-
-
 # --- descriptors ---
-
-
-def starve(daemon, act, spare):
-    """What act() returns while the daemon can open only so many more descriptors, or when it can again open more. It
-    waits meanwhile; it does not spin."""
-    with ThreadPoolExecutor(1) as pool:
-        with daemon.starved(spare):
-            busy = cpu_seconds(daemon.pid)
-            result = pool.submit(act)
-            try:
-                return result.result(0.5)
-            except Late:
-                assert cpu_seconds(daemon.pid) - busy < 0.2, "it does not sleep"
-        return result.result(20)
-
-
-SPARES = range(0, 16, 3 if QUICK else 1)
 
 
 @pytest.mark.parametrize(
@@ -460,14 +350,6 @@ def test_keeper_killed_while_starved(own_daemon, make):
 
 
 # --- the file system ---
-
-FULL = {
-    errno.ENOSPC: ("No space left on device", "database or disk is full"),
-    errno.EDQUOT: ("Disk quota exceeded", "database or disk is full"),
-    errno.EIO: ("Input/output error", "disk I/O error", "unable to open"),
-}
-ERRORS = [errno.ENOSPC] if QUICK else list(FULL)
-
 
 @pytest.mark.parametrize("run", RUNS)
 @pytest.mark.parametrize("error", ERRORS, ids=errno.errorcode.get)

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A library to be preloaded, that makes calls fail on command: allocations with ENOMEM, and what changes the file
- * system below a directory (creating, growing, writing, syncing) with an errno of choice. tests/api/faults.py commands
- * it through a file that both map, named by the environment; without one nothing fails. Only consoled and its keepers
- * listen, each to plans of their own. It cannot be used under AddressSanitizer, whose allocator is preloaded itself.
+ * A library to be preloaded, that makes calls fail on command, with an errno of choice: allocations (always ENOMEM);
+ * what changes the file system below a directory (creating, growing, writing, syncing); what opens a file or a socket;
+ * what starts a process. tests/api/faults.py commands it through a file that both map, named by the environment;
+ * without one nothing fails. Only consoled and its keepers listen, each to plans of their own. It cannot be used under
+ * AddressSanitizer, whose allocator is preloaded itself.
  */
 #undef _FILE_OFFSET_BITS /* both names of each function are defined here */
 
@@ -12,13 +13,17 @@
 #include <execinfo.h>
 #include <fcntl.h>
 #include <malloc.h>
+#include <spawn.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -29,7 +34,7 @@ struct plan {
 	_Atomic uint64_t armed, calls, first, last, one_in, seed, error, failed, trace;
 };
 
-enum kind { MEMORY, DISK, KINDS };
+enum kind { MEMORY, DISK, FILES, PROCESSES, KINDS };
 enum program { DAEMON, KEEPER, PROGRAMS };
 
 /* faults.py knows this layout. */
@@ -223,7 +228,7 @@ int open(const char *path, int flags, ...)
 	if (flags & (O_CREAT | __O_TMPFILE))
 		mode = va_arg(rest, mode_t);
 	va_end(rest);
-	if (flags & O_CREAT && name_fails(AT_FDCWD, path))
+	if (fails(FILES) || (flags & O_CREAT && name_fails(AT_FDCWD, path)))
 		return -1;
 	return NEXT(open)(path, flags, mode);
 }
@@ -237,7 +242,7 @@ int openat(int directory, const char *path, int flags, ...)
 	if (flags & (O_CREAT | __O_TMPFILE))
 		mode = va_arg(rest, mode_t);
 	va_end(rest);
-	if (flags & O_CREAT && name_fails(directory, path))
+	if (fails(FILES) || (flags & O_CREAT && name_fails(directory, path)))
 		return -1;
 	return NEXT(openat)(directory, path, flags, mode);
 }
@@ -266,3 +271,54 @@ int fallocate64(int fd, int mode, off64_t offset, off64_t size) SAME_AS(fallocat
 int posix_fallocate64(int fd, off64_t offset, off64_t size) SAME_AS(posix_fallocate);
 int open64(const char *path, int flags, ...) SAME_AS(open);
 int openat64(int directory, const char *path, int flags, ...) SAME_AS(openat);
+
+/* --- files and sockets --- */
+
+int socket(int domain, int type, int protocol)
+{
+	return fails(FILES) ? -1 : NEXT(socket)(domain, type, protocol);
+}
+
+int socketpair(int domain, int type, int protocol, int ends[2])
+{
+	return fails(FILES) ? -1 : NEXT(socketpair)(domain, type, protocol, ends);
+}
+
+int accept4(int fd, struct sockaddr *restrict address, socklen_t *restrict length, int flags)
+{
+	return fails(FILES) ? -1 : NEXT(accept4)(fd, address, length, flags);
+}
+
+int pipe2(int ends[2], int flags)
+{
+	return fails(FILES) ? -1 : NEXT(pipe2)(ends, flags);
+}
+
+int eventfd(unsigned int value, int flags)
+{
+	return fails(FILES) ? -1 : NEXT(eventfd)(value, flags);
+}
+
+int memfd_create(const char *name, unsigned int flags)
+{
+	return fails(FILES) ? -1 : NEXT(memfd_create)(name, flags);
+}
+
+int pidfd_open(pid_t pid, unsigned int flags)
+{
+	return fails(FILES) ? -1 : NEXT(pidfd_open)(pid, flags);
+}
+
+/* --- processes --- */
+
+pid_t fork(void)
+{
+	return fails(PROCESSES) ? -1 : NEXT(fork)();
+}
+
+int posix_spawn(pid_t *restrict pid, const char *restrict path, const posix_spawn_file_actions_t *actions,
+		const posix_spawnattr_t *restrict attributes, char *const argv[restrict],
+		char *const environment[restrict])
+{
+	return fails(PROCESSES) ? errno : NEXT(posix_spawn)(pid, path, actions, attributes, argv, environment);
+}
