@@ -72,10 +72,12 @@ void qmp_finish(struct qmp_message *message)
 
 char *qmp_command(const char *name, json_t *arguments, json_int_t id)
 {
-	json_auto_t *command = json_pack("{s:s, s:o*, s:o*}", "execute", name, "arguments", arguments, "id",
-					 id ? json_integer(id) : NULL);
-	cleanup_free char *text = command ? json_text(command, JSON_COMPACT) : NULL;
+	json_auto_t *command = json_pack("{s:s, s:o*}", "execute", name, "arguments", arguments);
+	cleanup_free char *text = NULL;
 	char *line;
 
+	if (id)
+		json_put(&command, "id", json_integer(id));
+	text = command ? json_text(command, JSON_COMPACT) : NULL;
 	return text && asprintf(&line, "%s\n", text) >= 0 ? line : NULL;
 }

@@ -261,10 +261,15 @@ void history_add(struct history *history, const char *instance, const struct his
 
 static json_t *context_of(const struct history_entry *entry)
 {
-	json_t *context = json_pack("{s:s*}", "type", entry->type);
+	json_t *context;
 	char by[64];
 
-	if (!context || !actions[entry->action].ends)
+	if (!entry->type && !actions[entry->action].ends)
+		return json_null();
+	context = json_object();
+	if (entry->type)
+		json_put(&context, "type", json_string(entry->type));
+	if (!actions[entry->action].ends)
 		return context;
 	json_put(&context, "session", json_string(entry->session));
 	json_put(&context, "duration", json_real((double)duration_of(entry) / 1e9));
@@ -287,7 +292,7 @@ void history_tell(struct history *history, const char *instance, const struct hi
 	if (!event || !history->events->count)
 		return;
 	context = context_of(entry);
-	events_lifecycle(history->events, event, instance, requestor, json_object_size(context) ? context : NULL);
+	events_lifecycle(history->events, event, instance, requestor, context);
 }
 
 /* --- reading --- */

@@ -70,7 +70,7 @@ pid_t instance_pid(const struct instance *instance)
 
 static void publish(struct instance *instance, const char *event, const struct identity *requestor)
 {
-	events_lifecycle(instance->instances->events, event, instance->row.name, requestor, NULL);
+	events_lifecycle(instance->instances->events, event, instance->row.name, requestor, json_null());
 }
 
 /* --- news from the console --- */

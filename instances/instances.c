@@ -426,7 +426,7 @@ void instances_drop(struct instances *instances, struct instance *instance, cons
 	r = console_remove(instances->consoles, name);
 	if (r < 0)
 		log_warn("%s: its console's log was not removed: %s", name, strerror(-r));
-	events_lifecycle(instances->events, "instance-deleted", name, requestor, NULL);
+	events_lifecycle(instances->events, "instance-deleted", name, requestor, json_null());
 }
 
 int instances_delete(struct instances *instances, struct instance *instance, const struct identity *requestor,

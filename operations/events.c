@@ -4,6 +4,7 @@
 #include "operations/subscriber.h"
 #include "util/cleanup.h"
 #include "util/error.h"
+#include "util/json.h"
 #include "util/limits.h"
 #include "util/log.h"
 #include "util/timestamp.h"
@@ -114,9 +115,10 @@ static struct message *write_event(enum event_type type, json_t *metadata)
 	json_auto_t *event = NULL;
 
 	timestamp_format(timestamp_now(), timestamp);
-	/* LXD's log has no project; "s*" leaves out what is NULL. */
-	event = json_pack("{s:s, s:s, s:O, s:s, s:s*}", "type", type_name(type), "timestamp", timestamp, "metadata",
-			  metadata, "location", "none", "project", type == EVENT_LOGGING ? NULL : "default");
+	event = json_pack("{s:s, s:s, s:O, s:s}", "type", type_name(type), "timestamp", timestamp, "metadata", metadata,
+			  "location", "none");
+	if (type != EVENT_LOGGING) /* LXD's log has no project */
+		json_put(&event, "project", json_string("default"));
 	return message_create(event);
 }
 
@@ -155,12 +157,14 @@ static json_t *requestor_json(const struct identity *requestor)
 void events_lifecycle(struct events *events, const char *action, const char *instance, const struct identity *requestor,
 		      json_t *context)
 {
-	json_auto_t *who = NULL, *metadata = NULL;
+	json_auto_t *metadata = NULL;
 
 	if (!events->count)
 		return;
-	who = requestor ? requestor_json(requestor) : NULL;
-	metadata = json_pack("{s:s, s:o, s:O*, s:O*}", "action", action, "source",
-			     json_sprintf("/1.0/instances/%s", instance), "context", context, "requestor", who);
+	metadata = json_pack("{s:s, s:o}", "action", action, "source", json_sprintf("/1.0/instances/%s", instance));
+	if (!json_is_null(context))
+		json_put(&metadata, "context", json_incref(context));
+	if (requestor)
+		json_put(&metadata, "requestor", requestor_json(requestor));
 	events_publish(events, EVENT_LIFECYCLE, metadata, NULL, NULL);
 }

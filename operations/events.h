@@ -63,7 +63,8 @@ void events_publish(struct events *events, enum event_type type, json_t *metadat
 
 /*
  * Publishes LXD's lifecycle event `action` ("instance-started") of an instance. `requestor` (NULL: nobody asked, as for
- * a guest that powered off) and `context` (borrowed object, may be NULL) are added as LXD writes them.
+ * a guest that powered off) and `context` (borrowed; json_null(): there is none; NULL: there was no memory for it) are
+ * added as LXD writes them.
  */
 void events_lifecycle(struct events *events, const char *action, const char *instance, const struct identity *requestor,
 		      json_t *context);

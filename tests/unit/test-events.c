@@ -350,12 +350,12 @@ static void test_envelope(void **state)
 	assert_event(fixture, client, "\"type\":\"lifecycle\"",
 		     "\"metadata\":{\"action\":\"instance-console\",\"source\":\"/1.0/instances/rec-a\","
 		     "\"context\":{\"type\":\"console\"}},\"location\":\"none\",\"project\":\"default\"");
-	events_lifecycle(&fixture->events, "instance-started", "rec-a", &nobody, NULL);
+	events_lifecycle(&fixture->events, "instance-started", "rec-a", &nobody, json_null());
 	assert_event(fixture, client, "\"type\":\"lifecycle\"",
 		     "\"metadata\":{\"action\":\"instance-started\",\"source\":\"/1.0/instances/rec-a\","
 		     "\"requestor\":{\"username\":\"54321\",\"protocol\":\"unix\",\"address\":\"@\"}},"
 		     "\"location\":\"none\",\"project\":\"default\"");
-	events_lifecycle(&fixture->events, "instance-deleted", "rec-a", NULL, NULL);
+	events_lifecycle(&fixture->events, "instance-deleted", "rec-a", NULL, json_null());
 	assert_event(fixture, client, "\"type\":\"lifecycle\"",
 		     "\"metadata\":{\"action\":\"instance-deleted\",\"source\":\"/1.0/instances/rec-a\"},"
 		     "\"location\":\"none\",\"project\":\"default\"");
