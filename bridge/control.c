@@ -2,6 +2,7 @@
 #include "bridge/control.h"
 #include "util/json.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <string.h>
 
@@ -28,8 +29,11 @@ struct control control_parse(const void *message, size_t length)
 	json_auto_t *root = NULL;
 	const char *command;
 	const json_t *args;
+	int r = json_parse(&root, message, length, 0, NULL);
 
-	if (json_parse(&root, message, length, 0, NULL) < 0)
+	if (r == -ENOMEM)
+		control.command = CONTROL_LOST;
+	if (r < 0)
 		return control;
 	command = json_string_value(json_object_get(root, "command"));
 	args = json_object_get(root, "args");

@@ -12,6 +12,7 @@
 
 enum control_command {
 	CONTROL_IGNORED,
+	CONTROL_LOST, /* there was no memory to read it */
 	CONTROL_WINDOW_RESIZE,
 };
 
@@ -22,6 +23,6 @@ struct control {
 
 /*
  * Parses one message. Anything that is not a resize with two whole numbers in range, written as strings, comes back as
- * CONTROL_IGNORED.
+ * CONTROL_IGNORED; without memory CONTROL_LOST.
  */
 struct control control_parse(const void *message, size_t length);

@@ -223,11 +223,20 @@ void session_attach(struct session *session)
 
 /* --- the control socket --- */
 
+/* Its client could not know otherwise that it was not heard. */
+static void control_lost(struct session *session)
+{
+	session_end(session, OPERATION_FAILURE, "No memory for the console's control message", CLOSE_INTERNAL_ERROR,
+		    "no memory for control");
+}
+
 static void control(struct session *session, const void *message, size_t length)
 {
 	struct control control = control_parse(message, length);
 
-	if (control.command == CONTROL_WINDOW_RESIZE && session->instance && session->kind->resize)
+	if (control.command == CONTROL_LOST)
+		control_lost(session);
+	else if (control.command == CONTROL_WINDOW_RESIZE && session->instance && session->kind->resize)
 		session->kind->resize(session, control.width, control.height);
 }
 
@@ -236,6 +245,7 @@ static void control_message(struct websocket *websocket, void *user, enum websoc
 			    size_t length, bool first, bool last)
 {
 	struct session *session = user;
+	int r = 0;
 
 	if (first) {
 		session->control_text.length = 0;
@@ -243,10 +253,14 @@ static void control_message(struct websocket *websocket, void *user, enum websoc
 	}
 	if (!session->instance)
 		return;
-	if (!session->discard_control &&
-	    buffer_append(&session->control_text, data, length, session->instance->instances->limits->control_size) < 0)
+	if (!session->discard_control)
+		r = buffer_append(&session->control_text, data, length,
+				  session->instance->instances->limits->control_size);
+	if (r < 0)
 		session->discard_control = true;
-	if (last && !session->discard_control)
+	if (r == -ENOMEM)
+		control_lost(session);
+	else if (last && !session->discard_control)
 		control(session, session->control_text.data, session->control_text.length);
 	if (last)
 		buffer_finish(&session->control_text);
