@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -70,10 +71,39 @@ static int take_socket(struct server *server, const struct options *options, str
 	return 0;
 }
 
+static void on_readable(uv_poll_t *poll, int status, int events)
+{
+}
+
+/*
+ * libuv's table of what it watches grows to the largest descriptor, and without memory for that libuv ends the process
+ * (its issue 4755): so it has its full size from the beginning.
+ */
+static int reserve_watchers(uv_loop_t *loop)
+{
+	cleanup_close int fd = eventfd(0, EFD_CLOEXEC), largest = -1;
+	struct rlimit limit;
+	uv_poll_t poll;
+	int r;
+
+	if (fd < 0 || getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return -errno;
+	largest = fcntl(fd, F_DUPFD_CLOEXEC, (int)limit.rlim_cur - 1);
+	r = largest < 0 ? -errno : uv_poll_init(loop, &poll, largest);
+	if (r < 0)
+		return r;
+	uv_poll_start(&poll, UV_READABLE, on_readable);
+	uv_close((uv_handle_t *)&poll, NULL);
+	uv_run(loop, UV_RUN_NOWAIT); /* it is closed */
+	return 0;
+}
+
 static int open_loop(struct server *server, const struct options *options, struct error *error)
 {
 	int r = uv_loop_init(&server->loop);
 
+	if (r == 0)
+		r = reserve_watchers(&server->loop);
 	limits_init(&server->limits); /* instances_init() reads what is set */
 	clients_init(&server->clients, &server->limits);
 	return r < 0 ? error_set(error, r, "The event loop does not start: %s", strerror(-r)) : 0;
