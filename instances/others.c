@@ -16,9 +16,18 @@
 #define RETRY_AFTER 200 /* ms */
 #define LOOK_AGAIN 500  /* ms, while clients still get the last of one that is gone */
 
+static void forget_previous(struct others *others)
+{
+	lxcpath_destroy(others->previous);
+	others->previous = NULL;
+}
+
 static void on_timer(uv_timer_t *timer)
 {
-	instances_look(timer->data);
+	struct instances *instances = timer->data;
+
+	forget_previous(&instances->others);
+	instances_look(instances);
 }
 
 static void look_within(struct instances *instances, uint64_t milliseconds)
@@ -204,14 +213,28 @@ static void on_news(const char *name, void *user)
 
 /* --- the lxcpath --- */
 
-/* LXC says where its containers are by an lxcpath that has no slash at its end. */
-static char *without_slashes(const char *path)
+/* LXC says where its containers are by an lxcpath that has no slash at its end: the length without. */
+static size_t length_of(const char *path)
 {
 	size_t length = strlen(path);
 
 	while (length > 1 && path[length - 1] == '/')
 		length--;
-	return strndup(path, length);
+	return length;
+}
+
+static bool is_at(const struct lxcpath *lxcpath, const char *path)
+{
+	size_t length = length_of(path);
+
+	return lxcpath && strlen(lxcpath_path(lxcpath)) == length && strncmp(lxcpath_path(lxcpath), path, length) == 0;
+}
+
+static int create(struct lxcpath **lxcpath, struct instances *instances, const char *path)
+{
+	cleanup_free char *wanted = strndup(path, length_of(path));
+
+	return wanted ? lxcpath_create(lxcpath, instances->loop, wanted, on_news, instances) : -ENOMEM;
 }
 
 static int check_idle(const struct instances *instances, struct error *error)
@@ -228,21 +251,23 @@ static int check_idle(const struct instances *instances, struct error *error)
 int instances_set_lxcpath(struct instances *instances, const char *path, struct error *error)
 {
 	struct others *others = &instances->others;
-	cleanup_free char *wanted = without_slashes(path);
-	struct lxcpath *lxcpath;
+	struct lxcpath *lxcpath = NULL;
 	int r = 0;
 
-	if (!wanted)
-		return -ENOMEM;
-	if (geteuid() != 0 || (others->lxcpath && strcmp(lxcpath_path(others->lxcpath), wanted) == 0))
+	if (geteuid() != 0 || is_at(others->lxcpath, path))
 		return 0;
 	if (others->lxcpath)
 		r = check_idle(instances, error);
-	if (r == 0)
-		r = lxcpath_create(&lxcpath, instances->loop, wanted, on_news, instances);
+	if (r == 0 && is_at(others->previous, path)) {
+		lxcpath = others->previous;
+		others->previous = NULL;
+	} else if (r == 0) {
+		r = create(&lxcpath, instances, path);
+	}
 	if (r < 0)
 		return r;
-	lxcpath_destroy(others->lxcpath);
+	forget_previous(others);
+	others->previous = others->lxcpath;
 	others->lxcpath = lxcpath;
 	others->looked = false;
 	json_object_clear(others->left_out);
@@ -261,6 +286,7 @@ void others_init(struct instances *instances)
 
 void others_finish(struct instances *instances)
 {
+	forget_previous(&instances->others);
 	lxcpath_destroy(instances->others.lxcpath);
 	json_decref(instances->others.left_out);
 	uv_close((uv_handle_t *)&instances->others.timer, NULL);

@@ -16,10 +16,11 @@ struct instance;
 struct instances;
 
 struct others {
-	struct lxcpath *lxcpath; /* NULL: none is looked at */
-	bool looked;             /* at it once: what comes now has happened while we watched */
-	json_t *left_out;        /* {name: true} */
-	uv_timer_t timer;        /* when to look by ourselves */
+	struct lxcpath *lxcpath;  /* NULL: none is looked at */
+	struct lxcpath *previous; /* until the next look: a change may be undone, which must not need memory */
+	bool looked;              /* at it once: what comes now has happened while we watched */
+	json_t *left_out;         /* {name: true} */
+	uv_timer_t timer;         /* when to look by ourselves */
 };
 
 /* For instances_init() and instances_finish(). */

@@ -201,6 +201,22 @@ static int apply_all(const struct settings *settings, const json_t *from, const 
 	return 0;
 }
 
+/* Of a change from `from` to `to`. */
+static void undo_all(const struct settings *settings, const json_t *from, const json_t *to, settings_apply apply,
+		     void *user)
+{
+	const char *key;
+	json_t *otherwise;
+
+	json_object_foreach (settings->defaults, key, otherwise) {
+		const char *value = effective(settings, from, key);
+		struct error why = {0};
+
+		if (strcmp(effective(settings, to, key), value) != 0 && apply(key, value, user, &why) < 0)
+			log_error("cannot set '%s' back to '%s': %s", key, value, error_text(&why));
+	}
+}
+
 int settings_change(struct settings *settings, const json_t *changes, bool merge, settings_apply apply, void *user,
 		    struct error *error)
 {
@@ -219,7 +235,7 @@ int settings_change(struct settings *settings, const json_t *changes, bool merge
 	if (r == 0)
 		r = store_save_config(settings->store, values, error);
 	if (r < 0) {
-		apply_all(settings, values, settings->values, apply, user, NULL);
+		undo_all(settings, settings->values, values, apply, user);
 		return r;
 	}
 	json_decref(settings->values);

@@ -39,7 +39,8 @@ const char *settings_get(const struct settings *settings, const char *key);
 
 /*
  * Makes `value` hold for `key`; called for what a change changes. It may refuse, in words, and has done nothing then.
- * What it has done once it can undo: it does not refuse the value that held before.
+ * What it has done once it can undo: it does not refuse the value that held before. (SQLite needs memory
+ * even to undo limits.database_size; where it has none the log says so.)
  */
 typedef int (*settings_apply)(const char *key, const char *value, void *user, struct error *error);
 
