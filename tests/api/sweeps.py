@@ -164,7 +164,7 @@ def endure(daemon, act, check, hardship, sockets=0, before=nothing, after=nothin
     if hardship == "disk":
         sweep(daemon, act, check_words, "lasting", DISK, stride=1, error=errno.ENOSPC, **how)
     elif hardship == "files":
-        sweep(daemon, act, check_words, "one", FILES, stride=1, error=errno.ENFILE, **how)
+        sweep(daemon, act, check_words, "one", FILES, stride=STRIDE, error=errno.ENFILE, **how)
     elif hardship != "descriptors":
         sweep(daemon, act, check_words, hardship, MEMORY, **how)
     else:
