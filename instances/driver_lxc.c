@@ -64,20 +64,23 @@ static int lxc_check(const struct store_row *row, struct error *error)
 }
 
 /* The kernel itself is asked: modes and ACLs all count. */
-bool driver_lxc_reachable(const char *path, const struct driver_lxc_host *host)
+int driver_lxc_reach(const char *path, const struct driver_lxc_host *host)
 {
 	int dumpable = prctl(PR_GET_DUMPABLE); /* goes with a change of ids */
 	int gid = setfsgid(host->mapped ? host->idmap.gid : getegid());
 	int uid = setfsuid(host->mapped ? host->idmap.uid : geteuid());
 	cleanup_free char *inside = NULL;
 	cleanup_close int fd = -1;
+	int r = -ENOMEM;
 
-	if (asprintf(&inside, "%s/.", path) >= 0)
+	if (asprintf(&inside, "%s/.", path) >= 0) {
 		fd = open(inside, O_PATH | O_CLOEXEC);
+		r = fd < 0 ? -errno : 0;
+	}
 	setfsuid((uid_t)uid);
 	setfsgid((gid_t)gid);
 	prctl(PR_SET_DUMPABLE, dumpable);
-	return fd >= 0;
+	return r;
 }
 
 /* Whether raw.lxc has this key. */
@@ -91,6 +94,7 @@ static bool raw_has(const struct store_row *row, const char *key)
 static int check_owner(const char *source, uid_t owner, const struct driver_lxc_host *host, struct error *error)
 {
 	uid_t root = host->mapped ? host->idmap.uid : 0;
+	int r;
 
 	if (owner != root && host->mapped)
 		return error_set(
@@ -104,12 +108,13 @@ static int check_owner(const char *source, uid_t owner, const struct driver_lxc_
 			"source: %s belongs to uid %u, and a privileged container's root is uid 0: chown -R it, "
 			"or set security.privileged=false",
 			source, owner);
-	if (!driver_lxc_reachable(source, host))
-		return error_set(error, -EACCES,
+	r = driver_lxc_reach(source, host);
+	if (r == -EACCES)
+		return error_set(error, r,
 				 "source: the container's root, uid %u, cannot get to %s: chmod o+x the "
 				 "directories above it, or set security.privileged=true",
 				 root, source);
-	return 0;
+	return r < 0 ? error_set(error, r, "source: %s: %s", source, strerror(-r)) : 0;
 }
 
 int driver_lxc_check_rootfs(const struct store_row *row, const struct driver_lxc_host *host, struct error *error)
@@ -132,14 +137,17 @@ int driver_lxc_check_rootfs(const struct store_row *row, const struct driver_lxc
 /* Where liblxc takes our containers to be: nothing is in there, but root in the container must be able to pass. */
 static int make_lxcpath(const char *path, const struct driver_lxc_host *host, struct error *error)
 {
+	int r;
+
 	if ((mkdir(path, 0711) < 0 && errno != EEXIST) || chmod(path, 0711) < 0)
 		return error_set(error, -errno, "%s: %s", path, strerror(errno));
-	if (!driver_lxc_reachable(path, host))
-		return error_set(error, -EACCES,
+	r = driver_lxc_reach(path, host);
+	if (r == -EACCES)
+		return error_set(error, r,
 				 "The container's root, uid %u, cannot get to %s: chmod o+x the directories "
 				 "above it, or set security.privileged=true",
 				 host->idmap.uid, path);
-	return 0;
+	return r < 0 ? error_set(error, r, "%s: %s", path, strerror(-r)) : 0;
 }
 
 /*
@@ -166,9 +174,10 @@ static int check_parents(const struct store_row *row, bool again, struct error *
 static int compose(const struct store_row *row, const char *path, bool again, struct items *items, struct error *error)
 {
 	struct driver_lxc_host host;
-	int r = 0;
+	int r = driver_lxc_host_read(&host);
 
-	driver_lxc_host_read(&host);
+	if (r < 0)
+		return error_set(error, r, "What this machine has cannot be looked up: %s", strerror(-r));
 	host.mapped = !value_true(row->config, "security.privileged");
 	if (host.mapped && !raw_has(row, "lxc.idmap"))
 		r = idmap_read(&host.idmap, error);

@@ -29,8 +29,8 @@ struct driver_lxc_host {
 	struct idmap idmap;  /* and this too, unless raw.lxc has a map of its own */
 };
 
-/* Learns it, but for the ids. */
-void driver_lxc_host_read(struct driver_lxc_host *host);
+/* Learns it, but for the ids. What is not there is none; without memory or descriptors to look: -errno. */
+int driver_lxc_host_read(struct driver_lxc_host *host);
 
 /* Adds all items, raw.lxc's last. Looks at the sources of disks, which must exist. -errno naming the key or device. */
 int driver_lxc_items(const struct store_row *row, const struct driver_lxc_host *host, struct items *items,
@@ -42,5 +42,5 @@ int driver_lxc_items(const struct store_row *row, const struct driver_lxc_host *
  */
 int driver_lxc_check_rootfs(const struct store_row *row, const struct driver_lxc_host *host, struct error *error);
 
-/* Whether the container's root can get to `path`, a directory: liblxc goes there with the ids it has outside. */
-bool driver_lxc_reachable(const char *path, const struct driver_lxc_host *host);
+/* -EACCES if the container's root cannot get to `path`, a directory: liblxc goes there with the ids it has outside. */
+int driver_lxc_reach(const char *path, const struct driver_lxc_host *host);

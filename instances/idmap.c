@@ -61,6 +61,8 @@ static int read_first(const char *path, uint32_t *first, struct error *error)
 	FILE *file = fopen(path, "re");
 	int r = -ENOENT;
 
+	if (!file && errno != ENOENT)
+		return error_set(error, -errno, "%s: %s", path, strerror(errno));
 	if (file) {
 		r = idmap_parse(file, first);
 		fclose(file);

@@ -419,14 +419,14 @@ static void test_reachable(void **state)
 	snprintf(inside, sizeof(inside), "%s/in", directory);
 	assert_int_equal(mkdir(inside, 0755), 0);
 	host.idmap = (struct idmap){.uid = getuid(), .gid = getgid()};
-	assert_true(driver_lxc_reachable(inside, &host));
-	assert_false(driver_lxc_reachable("/no/such", &host));
+	assert_int_equal(driver_lxc_reach(inside, &host), 0);
+	assert_int_equal(driver_lxc_reach("/no/such", &host), -ENOENT);
 	if (getuid() == 0) { /* only root can be another */
 		host.idmap = (struct idmap){.uid = 100000, .gid = 100000};
-		assert_false(driver_lxc_reachable(inside, &host));
+		assert_int_equal(driver_lxc_reach(inside, &host), -EACCES);
 		assert_int_equal(access(inside, X_OK), 0);
 		assert_int_equal(chmod(directory, 0711), 0);
-		assert_true(driver_lxc_reachable(inside, &host));
+		assert_int_equal(driver_lxc_reach(inside, &host), 0);
 	}
 	rmdir(inside);
 	rmdir(directory);
@@ -543,7 +543,7 @@ static void test_host(void **state)
 {
 	struct driver_lxc_host host;
 
-	driver_lxc_host_read(&host);
+	assert_int_equal(driver_lxc_host_read(&host), 0);
 	assert_true(host.memory_total > 0);
 	assert_int_equal(CPU_COUNT(&host.cpus), sysconf(_SC_NPROCESSORS_ONLN));
 	assert_false(host.mapped);
