@@ -110,6 +110,7 @@ static bool find_qemu(char found[PATH_MAX])
 
 static int find_below(int directory, const char *pattern);
 
+// NOLINTNEXTLINE(misc-no-recursion): once for each part of the pattern
 static int find_in(DIR *listing, const char *name, const char *rest)
 {
 	const struct dirent *entry;
@@ -133,6 +134,7 @@ static int find_in(DIR *listing, const char *name, const char *rest)
  * 0: there is a file of this pattern below; -ENOENT; others. As glob(3), which frees twice what it has (glibc 2.36)
  * when there is no memory for more.
  */
+// NOLINTNEXTLINE(misc-no-recursion)
 static int find_below(int directory, const char *pattern)
 {
 	const char *rest = strchr(pattern, '/');
