@@ -199,7 +199,7 @@ KILLS = 4  # more within ten seconds look like a keeper that cannot live, and en
 
 def kill_keeper(daemon, name):
     """kill -9 of an instance's keeper; waits for its successor."""
-    old = daemon.keepers()[name]
+    old = wait_until(lambda: daemon.keepers().get(name), 10, "the keeper by its name")
     os.kill(old, signal.SIGKILL)
     wait_until(lambda: daemon.keepers().get(name, old) != old, 10, "another keeper")
 
